@@ -1,0 +1,217 @@
+// The resolved configuration: what `load` makes of gateway.yaml. Immutable, structured-cloneable, every shorthand
+// expanded, every default applied, every duration a number of ms and every size a number of bytes. Nothing below this
+// layer knows YAML.
+
+/** Where to listen. `host` null means all addresses, dual stack. `text` is what the operator wrote. */
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string | null; readonly port: number; readonly text: string }
+  | { readonly kind: 'unix'; readonly path: string; readonly text: string };
+
+/** Where an instance listens. */
+export type ServerAddress =
+  | { readonly kind: 'tcp'; readonly tls: boolean; readonly host: string; readonly port: number; readonly text: string }
+  | { readonly kind: 'unix'; readonly tls: false; readonly path: string; readonly text: string };
+
+export interface Config {
+  /** Digest of everything below; changes exactly when the meaning changes. */
+  readonly hash: string;
+  /** Absolute path of the file, or '' when there is none (`sluice proxy`). */
+  readonly file: string;
+  /** Folder that relative paths start from. */
+  readonly folder: string;
+  /** Worker threads; 'auto' is resolved by control. */
+  readonly workers: number | 'auto';
+  readonly listen: {
+    readonly http: readonly ListenAddress[];
+    readonly https: readonly ListenAddress[];
+    /** http answers 308 to the https address. */
+    readonly redirect: boolean;
+    readonly http2: boolean;
+  };
+  readonly tls: TlsConfig;
+  /** Addresses and CIDRs whose Forwarded and X-Forwarded-* are believed. */
+  readonly trustedProxies: readonly string[];
+  readonly limits: LimitsConfig;
+  readonly cache: CacheConfig;
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly routes: readonly RouteConfig[];
+  readonly admin: { readonly listen: ListenAddress | null; readonly token: string };
+  readonly log: LogConfig;
+  readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+}
+
+export interface TlsConfig {
+  readonly mode: 'local' | 'files' | 'off';
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Absolute paths. Lower-case hosts: exact or "*.suffix". */
+  readonly certificates: readonly { readonly hosts: readonly string[]; readonly cert: string; readonly key: string }[];
+  /** Absolute folder of the local CA and pair. */
+  readonly folder: string;
+}
+
+export interface LimitsConfig {
+  readonly headerBytes: number;
+  readonly headerLineBytes: number;
+  readonly headers: number;
+  readonly targetBytes: number;
+  readonly bodyBytes: number;
+  readonly handshakeMs: number;
+  readonly headerTimeoutMs: number;
+  readonly bodyIdleMs: number;
+  readonly bodyTotalMs: number;
+  readonly writeIdleMs: number;
+  readonly idleMs: number;
+  readonly requestsPerConnection: number;
+  readonly streams: number;
+  /** null = auto, from the file descriptor limit. */
+  readonly connections: number | null;
+}
+
+/** null = off. */
+export interface TimeoutsConfig {
+  readonly connectMs: number;
+  readonly firstByteMs: number;
+  readonly betweenBytesMs: number;
+  readonly streamIdleMs: number;
+  readonly totalMs: number | null;
+  readonly idleMs: number;
+}
+
+export interface CacheConfig {
+  readonly memoryBytes: number;
+  readonly maxObjectBytes: number;
+  readonly lockMs: number;
+  readonly hitForMissMs: number;
+  readonly variants: number;
+  /** Whether clients see Cache-Status. */
+  readonly status: boolean;
+}
+
+/** How one route caches; all defaults applied. */
+export interface CacheRules {
+  /** off: never. auto: obey the origin, plus the numbers below where it is silent. */
+  readonly mode: 'off' | 'auto';
+  /** Overrides what the origin says about freshness; null = obey the origin. */
+  readonly ttlMs: number | null;
+  /** Freshness where the origin says nothing; null = none. */
+  readonly defaultTtlMs: number | null;
+  /** Part of the age by Last-Modified that counts as freshness where the origin says nothing; 0 = off. At most one day. */
+  readonly heuristic: number;
+  /** Methods that may be answered from the cache: GET and HEAD. */
+  readonly methods: readonly string[];
+  /** Lower-case names of request fields that carry identity (cache.private_headers minus `ignore` and `key.headers`). */
+  readonly privateHeaders: readonly string[];
+  readonly key: {
+    /** Query parameters left out of the key: exact names or `prefix*`. */
+    readonly queryIgnore: readonly string[];
+    readonly querySort: boolean;
+    /** Lower-case request fields that are part of the key. */
+    readonly headers: readonly string[];
+    readonly cookies: readonly string[];
+  };
+  readonly maxObjectBytes: number;
+}
+
+export interface UpstreamConfig {
+  readonly name: string;
+  /** Empty for a managed upstream, whose addresses control chooses. */
+  readonly servers: readonly { readonly address: ServerAddress; readonly weight: number }[];
+  readonly managed: ManagedConfig | null;
+  readonly balance: 'p2c' | 'round_robin';
+  readonly health: HealthConfig | null;
+  /** Connections per server over all workers together. */
+  readonly connections: number;
+  readonly http2: 'off' | 'alpn' | 'h2c';
+  readonly tls: {
+    readonly verify: boolean;
+    /** PEM text read from the file, '' = system roots. */
+    readonly ca: string;
+    readonly servername: string;
+    readonly cert: string;
+    readonly key: string;
+  };
+  /** 'keep' = the client's Host, 'upstream' = the server's own, or a name. */
+  readonly host: string;
+  readonly timeouts: TimeoutsConfig;
+}
+
+export interface ManagedConfig {
+  /** argv, split without a shell; may hold {socket} or {port}. */
+  readonly argv: readonly string[];
+  /** How the instance is told where to listen. */
+  readonly via: 'socket' | 'port';
+  /** null = auto. */
+  readonly instances: number | null;
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. */
+  readonly cwd: string;
+  readonly stopGraceMs: number;
+}
+
+export interface HealthConfig {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly rise: number;
+  readonly fall: number;
+  readonly expectFrom: number;
+  readonly expectTo: number;
+}
+
+export interface RouteMatch {
+  /** Lower case: exact, "*.suffix", or null for any. */
+  readonly host: string | null;
+  /** Normalised like a request's path. Without the trailing "*" of a prefix. */
+  readonly path: string;
+  /** A prefix matches at a segment border: "/a/*" is path "/a/", "/a*" is not allowed. "/*" is "/". */
+  readonly prefix: boolean;
+  /** Upper case; empty = any. */
+  readonly methods: readonly string[];
+  /** Lower-case name → exact value, or '*' for present. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
+}
+
+export interface HeaderChanges {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly add: readonly (readonly [name: string, value: string])[];
+  readonly remove: readonly string[];
+}
+
+export type RouteAction =
+  | { readonly kind: 'upstream'; readonly split: readonly { readonly upstream: string; readonly weight: number }[] }
+  | { readonly kind: 'redirect'; readonly to: string; readonly status: number }
+  | { readonly kind: 'respond'; readonly status: number; readonly body: string };
+
+export interface RouteConfig {
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly action: RouteAction;
+  /** Removed from the path before it goes upstream; sent as X-Forwarded-Prefix. */
+  readonly stripPrefix: string | null;
+  /** New path; "{rest}" is what the prefix left. */
+  readonly rewrite: string | null;
+  readonly requestHeaders: HeaderChanges;
+  readonly responseHeaders: HeaderChanges;
+  readonly cache: CacheRules;
+  /** Upstream timeouts with this route's own laid over them; by upstream name. */
+  readonly timeouts: Readonly<Record<string, TimeoutsConfig>>;
+  readonly limits: { readonly bodyBytes: number };
+  /** null: an Upgrade is tunnelled all the same, with idle = timeouts.stream_idle. */
+  readonly websocketIdleMs: number | null;
+  /** Where it stands, for messages: "gateway.yaml:12:5". */
+  readonly at: string;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'auto' | 'pretty' | 'json';
+  readonly access: {
+    /** Part of requests that are logged, 0 to 1. */
+    readonly sample: number;
+    /** Slower ones are always logged. */
+    readonly slowMs: number;
+    /** Lower-case names of fields never shown. */
+    readonly redact: readonly string[];
+  };
+}

@@ -1,0 +1,32 @@
+// What control publishes to every worker: the config with everything resolved that only control may find out.
+
+import type { Config, ServerAddress } from './config.ts';
+
+/** One server process with its place in the vitals table. */
+export interface InstanceSpec {
+  /** "api/127.0.0.1:8001" or "api/#1" for a managed one: stable over reloads and restarts. */
+  readonly id: string;
+  readonly address: ServerAddress;
+  readonly weight: number;
+  /** Row in the vitals table; one identity keeps its row over reloads. */
+  readonly slot: number;
+}
+
+export interface CertificatePair {
+  /** Lower case: exact names, "*.suffix"; the first pair of the list is the default. */
+  readonly hosts: readonly string[];
+  /** PEM. */
+  readonly cert: string;
+  readonly key: string;
+  readonly notAfterMs: number;
+}
+
+export interface Published {
+  /** Counts up by one with every applied config. */
+  readonly version: number;
+  readonly config: Config;
+  readonly certificates: readonly CertificatePair[];
+  /** 48 bytes, the same for all workers, so that TLS sessions resume on any of them. */
+  readonly ticketKeys: Uint8Array;
+  readonly instances: Readonly<Record<string, readonly InstanceSpec[]>>;
+}

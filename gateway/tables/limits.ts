@@ -1,0 +1,30 @@
+// Bounds that are not in gateway.yaml, with the reason each has its size. Everything that can grow has one (DESIGN 5.9).
+
+export const LIMITS = {
+  /** Bytes of a cache key; longer means bypass. */
+  cacheKeyBytes: 4096,
+  /** Bytes of a response head from an upstream; more is a 502. */
+  responseHeaderBytes: 32_768,
+  /** Header lines of a response from an upstream; more is a 502. */
+  responseHeaders: 200,
+  /** Interim (1xx) responses in front of one final response; more is a 502. */
+  interimResponses: 10,
+  /** Bytes that a body may run ahead of its slowest reader before the upstream is paused. */
+  bodyWindowBytes: 262_144,
+  /** Bytes of all bodies that are being kept for the store at once, as a part of cache.memory. */
+  fillShare: 0.25,
+  /** Requests that wait for one fill; more go to the upstream alone. */
+  waitersPerFill: 10_000,
+  /** Keys remembered as hit-for-miss. */
+  hitForMissKeys: 16_384,
+  /** How often this gateway may stand in a request's Via before it is a loop. */
+  viaHops: 8,
+  /** Bytes of gateway.yaml. */
+  configBytes: 1_048_576,
+  /** Ranges in one request; more are ignored and the whole is served (RFC 9110 14.2). */
+  rangeParts: 8,
+  /** Bytes of the access log that wait for a slow reader before lines are dropped and counted. */
+  logBytes: 8_388_608,
+  /** Tries of one request in all, the first included. */
+  attempts: 2,
+} as const;

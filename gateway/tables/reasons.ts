@@ -1,0 +1,58 @@
+// Every "no" of the program is one of these words. The same word stands in Cache-Status detail, in the log and in the
+// metrics. Adding one here is all it takes; `satisfies` keeps the table honest.
+
+interface ReasonRow {
+  readonly text: string;
+  readonly section: string;
+}
+
+/** Why a response was not stored, or a stored one not served. The text is for operators; the section is the rule's home. */
+const reasons = {
+  // Not stored
+  method: { text: 'the method is not cacheable on this route', section: 'RFC 9111 3' },
+  'route-off': { text: 'the route says cache: off', section: 'gateway.yaml' },
+  status: { text: 'this status is not stored', section: 'RFC 9111 3' },
+  partial: { text: 'a partial response (206) is not stored', section: 'RFC 9111 3.3' },
+  'no-store': { text: 'no-store in the response or the request', section: 'RFC 9111 5.2.2.5' },
+  private: { text: 'private in the response', section: 'RFC 9111 5.2.2.7' },
+  authorization: {
+    text: 'the request carried Authorization and the response does not allow sharing',
+    section: 'RFC 9111 3.5',
+  },
+  'set-cookie': { text: 'the response sets a cookie', section: 'RFC 9111 7.3' },
+  'vary-star': { text: 'Vary: * matches no later request', section: 'RFC 9111 4.1' },
+  'vary-private': { text: 'the response varies on a field that carries identity', section: 'DESIGN 5.6' },
+  'private-fields': { text: 'freshness is ours and the request carried a private field', section: 'DESIGN 5.6' },
+  'no-freshness': {
+    text: 'no explicit freshness, no validator to keep it by, and no default for the route',
+    section: 'RFC 9111 4.2',
+  },
+  'expired-on-arrival': { text: 'it was stale when it arrived and cannot be validated', section: 'RFC 9111 4.2' },
+  'invalid-freshness': {
+    text: 'conflicting or malformed freshness; the most conservative reading wins',
+    section: 'RFC 9111 4.2.1',
+  },
+  'too-large': { text: 'the body is larger than cache.max_object', section: 'gateway.yaml' },
+  'too-many-variants': { text: 'the URL has as many variants as cache.variants allows', section: 'gateway.yaml' },
+  'key-too-long': { text: 'the cache key is longer than 4 KiB', section: 'limits' },
+  incomplete: { text: 'the body did not arrive whole', section: 'RFC 9111 3.3' },
+  'store-full': { text: 'the store had no room', section: 'gateway.yaml' },
+  invalidated: { text: 'it was invalidated while it was fetched', section: 'RFC 9111 4.4' },
+  transform: { text: 'a field the store cannot keep', section: 'RFC 9111 3.1' },
+  // Stored, but not served as it is
+  stale: { text: 'the stored response is stale', section: 'RFC 9111 4.2' },
+  'no-cache': { text: 'no-cache asks for validation first', section: 'RFC 9111 5.2.2.4' },
+  'request-no-cache': { text: 'the request asks for validation (no-cache)', section: 'RFC 9111 5.2.1.4' },
+  'request-max-age': { text: 'older than the request accepts (max-age)', section: 'RFC 9111 5.2.1.1' },
+  'request-min-fresh': { text: 'not fresh for as long as the request asks (min-fresh)', section: 'RFC 9111 5.2.1.3' },
+  'request-no-store': { text: 'the request forbids storing (no-store)', section: 'RFC 9111 5.2.1.5' },
+  range: { text: 'a range request that the stored response cannot answer', section: 'RFC 9110 14.2' },
+  'hit-for-miss': { text: 'this key proved uncacheable a moment ago', section: 'gateway.yaml' },
+  'lock-timeout': { text: 'another request was fetching this for longer than cache.lock', section: 'gateway.yaml' },
+  'store-fault': { text: 'the stored bytes were not readable', section: 'DESIGN 5.7' },
+  upgrade: { text: 'an upgraded connection is not cached', section: 'RFC 9110 7.8' },
+} as const;
+
+export type Reason = keyof typeof reasons;
+
+export const REASONS: Readonly<Record<Reason, ReasonRow>> = reasons;

@@ -1,0 +1,79 @@
+// What the fetch machine sees of an upstream: instances to pick from and attempts on them. How bytes travel (undici,
+// unix sockets, TLS, HTTP/2) is behind these types, in attempt.ts and pools.ts.
+
+import type { Readable } from 'node:stream';
+import type { TimeoutsConfig } from '../config/config.ts';
+import type { Fields } from '../http/fields.ts';
+
+/** How an attempt ended without a whole answer. */
+export type FailureWord =
+  | 'connect' // refused, unreachable, name not found
+  | 'connect-timeout'
+  | 'tls' // handshake or certificate
+  | 'reset' // the connection died before the whole answer came
+  | 'timeout' // first byte or between bytes
+  | 'malformed' // not HTTP, or over the limits of a response head
+  | 'aborted' // by us
+  | 'client'; // the request body from the client failed
+
+export interface Failure {
+  readonly word: FailureWord;
+  /** False only when it is certain that no byte of this request reached the upstream. */
+  readonly sent: boolean;
+  /** For the log, never for clients. */
+  readonly cause: unknown;
+}
+
+/** A request as it goes to an upstream. Fields are final but for framing, which the attempt sets. */
+export interface Outgoing {
+  readonly method: string;
+  /** Path and query, always beginning with "/". */
+  readonly path: string;
+  /** End-to-end fields with lower-case names, Host included; never Content-Length, Transfer-Encoding, Connection, Expect, TE (but "trailers"), Upgrade. */
+  readonly fields: Fields;
+  readonly body: Readable | null;
+  /** Declared length of the body, null = unknown (sent chunked). */
+  readonly bodyBytes: number | null;
+  readonly timeouts: TimeoutsConfig;
+}
+
+/** What an attempt reports. Exactly one of onEnd and onFailure comes last; none is called before send() has returned. */
+export interface AttemptHandlers {
+  /** 1xx but 101; at most LIMITS.interimResponses. */
+  onInterim(status: number, fields: Fields): void;
+  /** Final head, names lower-cased, hop-by-hop fields and those named by Connection already removed, Content-Length kept. */
+  onHead(status: number, fields: Fields): void;
+  /** The chunk belongs to the receiver. */
+  onData(chunk: Buffer): void;
+  /** Trailers with lower-case names; empty when none. */
+  onEnd(trailers: Fields): void;
+  onFailure(failure: Failure): void;
+}
+
+/** A running attempt. pause and resume hold and release the upstream's bytes; the idle timer rests while paused. */
+export interface Attempt {
+  pause(): void;
+  resume(): void;
+  /** Ends it now; onFailure({word: 'aborted'}) follows unless it had ended. */
+  abort(): void;
+}
+
+/** One server process. */
+export interface Instance {
+  /** "api/127.0.0.1:8001": stable over reloads, for logs and the admin API; never shown to clients. */
+  readonly id: string;
+  /** Host (with port unless default) for `host: upstream`. */
+  readonly authority: string;
+  send(outgoing: Outgoing, handlers: AttemptHandlers): Attempt;
+}
+
+/** A named upstream on one worker. */
+export interface Upstream {
+  readonly name: string;
+  /** 'keep', 'upstream' or a name. */
+  readonly host: string;
+  /** The next instance for a request, none of `tried`; null when none is available. Counts nothing until send(). */
+  pick(tried: ReadonlySet<Instance>, nowMs: number, rnd: () => number): Instance | null;
+  /** Takes one retry out of the budget; false when it is used up. */
+  mayRetry(nowMs: number): boolean;
+}
