@@ -1,0 +1,171 @@
+// The admin API: health words for orchestrators, the state of the gateway as JSON, and the order to reload. It reads
+// what control hands it and never reaches into a worker; GET and HEAD never change anything. What stands in DESIGN as
+// its shield: a token for every change and beyond loopback for every read, Host and Origin checked against DNS
+// rebinding, small limits on everything that a peer can send.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { ListenAddress } from '../config/config.ts';
+import { checkPeer, createTokenCheck } from './access.ts';
+import { listenOn } from './listen.ts';
+import type { StatusReport } from './status.ts';
+
+export interface AdminOptions {
+  readonly listen: ListenAddress;
+  /** Never ''. */
+  readonly token: string;
+  readonly status: () => StatusReport;
+  readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] };
+  /** Absent where there is no file to read again. `problems` is the report as the CLI would print it. */
+  readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
+}
+
+export interface AdminServer {
+  /** "http://127.0.0.1:9900" with the bound port, or "unix:/run/sluice-admin.sock". */
+  readonly url: string;
+  /** Ends every connection. */
+  close(): Promise<void>;
+}
+
+const HEADER_BYTES = 8192;
+const BODY_BYTES = 65_536;
+const CONNECTIONS = 64;
+const HEADER_TIMEOUT_MS = 5000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 10_000;
+/** A peer that neither sends nor reads. Longer than any reload takes. */
+const IDLE_MS = 60_000;
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly problem?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Resource {
+  readonly methods: Readonly<Record<string, () => Answer | Promise<Answer>>>;
+}
+
+/** Listens and answers. Rejects with a readable message when the address is taken or not ours. */
+export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
+  if (options.token === '') throw new Error('the admin API needs a token');
+  const isToken = createTokenCheck(options.token);
+  let reloading = false;
+
+  const resources: Readonly<Record<string, Resource>> = {
+    '/healthz': { methods: { GET: () => ({ status: 200, body: { status: 'alive' } }) } },
+    '/readyz': {
+      methods: {
+        GET() {
+          const { ready, reasons } = options.readiness();
+          return { status: ready ? 200 : 503, body: { ready, reasons } };
+        },
+      },
+    },
+    '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
+    '/api/reload': { methods: { POST: reload } },
+  };
+
+  async function reload(): Promise<Answer> {
+    if (options.reload === undefined) return problem(409, 'There is no file to read again');
+    if (reloading) return problem(409, 'A reload is already running');
+    reloading = true;
+    try {
+      const { ok, problems } = await options.reload();
+      return ok ? { status: 200, body: { ok } } : problem(422, 'The configuration was refused', { problems });
+    } finally {
+      reloading = false;
+    }
+  }
+
+  async function answerTo(request: IncomingMessage): Promise<Answer> {
+    const verdict = checkPeer(request, options.listen);
+    if (!verdict.ok) return problem(403, verdict.why);
+    const authorized = isToken(request.headers.authorization);
+    if (!verdict.local && !authorized) return unauthorized();
+
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const resource = Object.hasOwn(resources, path) ? resources[path] : undefined;
+    if (resource === undefined) return problem(404, 'No such resource');
+    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
+    const run = Object.hasOwn(resource.methods, method) ? resource.methods[method] : undefined;
+    if (run === undefined) return problem(405, 'The method is not allowed here', {}, { allow: allowOf(resource) });
+    if (method !== 'GET' && !authorized) return unauthorized();
+    if (!(await bodyArrived(request)))
+      return problem(413, 'The request body is too large', {}, { connection: 'close' });
+    return run();
+  }
+
+  const server = createServer({
+    maxHeaderSize: HEADER_BYTES,
+    headersTimeout: HEADER_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: 1000,
+  });
+  server.maxConnections = CONNECTIONS;
+  server.setTimeout(IDLE_MS);
+  server.on('request', (request, response) => {
+    answerTo(request)
+      // A fault of ours is the peer's 500 and nothing more; its text may name files.
+      .catch(() => problem(500, 'The admin API failed', {}, { connection: 'close' }))
+      .then((answer) => send(request, response, answer))
+      .catch(() => response.destroy());
+  });
+
+  const url = await listenOn(server, options.listen);
+  return { url, close: () => closeServer(server) };
+}
+
+/** Reads the body to its end and forgets it: no resource takes one. False when it is too large. */
+async function bodyArrived(request: IncomingMessage): Promise<boolean> {
+  if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return false;
+  let bytes = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > BODY_BYTES) return false;
+  }
+  return true;
+}
+
+function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  if (response.destroyed || response.headersSent) return;
+  const body = Buffer.from(`${JSON.stringify(answer.body)}\n`);
+  response.writeHead(answer.status, {
+    'content-type': answer.problem === true ? 'application/problem+json' : 'application/json',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    ...answer.headers,
+    // A body that was not read to its end would be taken for the next request.
+    ...(request.complete ? {} : { connection: 'close' }),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+/** RFC 9457. */
+function problem(
+  status: number,
+  title: string,
+  members: Readonly<Record<string, unknown>> = {},
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
+  return { status, body: { type: 'about:blank', title, status, ...members }, problem: true, headers };
+}
+
+function unauthorized(): Answer {
+  return problem(401, 'The admin token is needed', {}, { 'www-authenticate': 'Bearer realm="sluice admin"' });
+}
+
+function allowOf(resource: Resource): string {
+  const methods = Object.keys(resource.methods);
+  return (methods.includes('GET') ? ['GET', 'HEAD', ...methods.filter((name) => name !== 'GET')] : methods).join(', ');
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,90 @@
+// What /api/status answers, as a type. Control gathers it; nothing here collects, and nothing in it is a secret: no
+// tokens, no header values, no environment.
+
+export interface StatusReport {
+  /** Of the program. */
+  readonly version: string;
+  readonly node: string;
+  readonly pid: number;
+  /** ms since the epoch. */
+  readonly startedMs: number;
+  readonly uptimeMs: number;
+  readonly config: {
+    /** '' when there is none (`sluice proxy`). */
+    readonly file: string;
+    readonly hash: string;
+    /** Counts up by one with every applied config. */
+    readonly version: number;
+    readonly appliedMs: number;
+    /** The last try to reload, null = none since the start. */
+    readonly lastReload: { readonly atMs: number; readonly ok: boolean; readonly problems: string } | null;
+  };
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly listeners: readonly ListenerStatus[];
+  readonly workers: readonly WorkerStatus[];
+  readonly routes: readonly RouteStatus[];
+  readonly upstreams: readonly UpstreamStatus[];
+  readonly cache: CacheStatus;
+  /** By name, all workers together. */
+  readonly counters: Readonly<Record<string, number>>;
+  readonly certificates: readonly { readonly hosts: readonly string[]; readonly notAfterMs: number }[];
+}
+
+export interface ListenerStatus {
+  readonly scheme: 'http' | 'https';
+  /** As the operator wrote it, with the port that was really bound. */
+  readonly address: string;
+}
+
+export interface WorkerStatus {
+  readonly id: number;
+  readonly state: 'starting' | 'ready' | 'draining' | 'gone';
+  readonly restarts: number;
+  readonly configVersion: number;
+}
+
+export interface RouteStatus {
+  readonly name: string;
+  /** "gateway.yaml:12:5". */
+  readonly at: string;
+  readonly match: string;
+  /** "api", "90% api, 10% own", "308 https://...", "403". */
+  readonly to: string;
+  /** "off", "auto", "30s". */
+  readonly cache: string;
+}
+
+export interface UpstreamStatus {
+  readonly name: string;
+  readonly balance: string;
+  readonly instances: readonly InstanceStatus[];
+}
+
+export interface InstanceStatus {
+  readonly id: string;
+  readonly address: string;
+  readonly weight: number;
+  /** A word of the health state machine: unknown, starting, up, down and the like. */
+  readonly state: string;
+  /** Requests on it now, all workers together. */
+  readonly inFlight: number;
+  /** Of the last probe: "200 in 3 ms", "connect ECONNREFUSED"; '' = none yet. */
+  readonly evidence: string;
+  /** null for a server that the gateway did not start. */
+  readonly process: {
+    readonly pid: number | null;
+    readonly restarts: number;
+    readonly state: string;
+    readonly lastExit: string;
+  } | null;
+}
+
+export interface CacheStatus {
+  readonly memoryBytes: number;
+  readonly usedBytes: number;
+  readonly objects: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly evictions: number;
+}

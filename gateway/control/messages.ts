@@ -1,0 +1,49 @@
+// What control and the workers say to each other. Control decides rarely and publishes; a worker acknowledges.
+
+import type { Published } from '../config/published.ts';
+import type { StoreStats } from '../store/store.ts';
+
+/** What a worker is born with. */
+export interface WorkerBirth {
+  /** Its row in vitals, counters and heartbeats. */
+  readonly row: number;
+  readonly workers: number;
+  readonly vitals: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  /** One Int32 per row; the worker counts, control watches. */
+  readonly heartbeats: SharedArrayBuffer;
+  readonly logFd: number;
+  readonly terminal: boolean;
+  readonly colour: boolean;
+  readonly traceStates: boolean;
+  readonly reusePort: boolean;
+}
+
+/** A listening address as it really is. */
+export interface Listening {
+  readonly protocol: 'http' | 'https';
+  readonly text: string;
+  /** 0 for a unix socket. */
+  readonly port: number;
+}
+
+export interface WorkerStats {
+  readonly store: StoreStats;
+  readonly connections: number;
+  readonly fills: number;
+}
+
+export type ToWorker =
+  /** Bind what is new, parse what must be parsed; change nothing yet. */
+  | { readonly kind: 'prepare'; readonly published: Published }
+  | { readonly kind: 'commit'; readonly version: number }
+  | { readonly kind: 'abandon'; readonly version: number }
+  | { readonly kind: 'drain'; readonly graceMs: number }
+  | { readonly kind: 'stats'; readonly id: number };
+
+export type FromWorker =
+  | { readonly kind: 'prepared'; readonly version: number; readonly problem: string | null }
+  | { readonly kind: 'committed'; readonly version: number; readonly listening: readonly Listening[] }
+  | { readonly kind: 'drained'; readonly finished: number; readonly cut: number }
+  | { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats }
+  | { readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string };
