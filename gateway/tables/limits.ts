@@ -17,6 +17,8 @@ export const LIMITS = {
   waitersPerFill: 10_000,
   /** Keys remembered as hit-for-miss. */
   hitForMissKeys: 16_384,
+  /** Invalidated keys remembered one by one; what falls out invalidates everything as old as itself. */
+  purgedKeys: 65_536,
   /** How often this gateway may stand in a request's Via before it is a loop. */
   viaHops: 8,
   /** Bytes of gateway.yaml. */
@@ -25,6 +27,10 @@ export const LIMITS = {
   rangeParts: 8,
   /** Bytes of the access log that wait for a slow reader before lines are dropped and counted. */
   logBytes: 8_388_608,
+  /** Requests that wait for a connection of one instance, per worker; more are refused with 'busy'. */
+  pendingPerInstance: 256,
+  /** How long a pool that a reload retired may finish its running requests before it is cut. */
+  retiredPoolMs: 3_600_000,
   /** Tries of one request in all, the first included. */
   attempts: 2,
 } as const;

@@ -1,7 +1,7 @@
 // What the fetch machine sees of an upstream: instances to pick from and attempts on them. How bytes travel (undici,
 // unix sockets, TLS, HTTP/2) is behind these types, in attempt.ts and pools.ts.
 
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { TimeoutsConfig } from '../config/config.ts';
 import type { Fields } from '../http/fields.ts';
 
@@ -9,6 +9,7 @@ import type { Fields } from '../http/fields.ts';
 export type FailureWord =
   | 'connect' // refused, unreachable, name not found
   | 'connect-timeout'
+  | 'busy' // every connection of the instance is in use and its queue is full, or the wait for one took too long
   | 'tls' // handshake or certificate
   | 'reset' // the connection died before the whole answer came
   | 'timeout' // first byte or between bytes
@@ -31,6 +32,7 @@ export interface Outgoing {
   readonly path: string;
   /** End-to-end fields with lower-case names, Host included; never Content-Length, Transfer-Encoding, Connection, Expect, TE (but "trailers"), Upgrade. */
   readonly fields: Fields;
+  /** Read only once a connection stands, never destroyed: after a failure or an early answer the rest of it is the caller's. */
   readonly body: Readable | null;
   /** Declared length of the body, null = unknown (sent chunked). */
   readonly bodyBytes: number | null;
@@ -65,6 +67,42 @@ export interface Instance {
   /** Host (with port unless default) for `host: upstream`. */
   readonly authority: string;
   send(outgoing: Outgoing, handlers: AttemptHandlers): Attempt;
+  /** Hands an upgraded client connection over to this instance. Counts as in flight until it closed. */
+  tunnel(request: TunnelRequest): Tunnel;
+}
+
+/** A WebSocket handshake and the connection it came on; every other reader of `socket` is gone before it gets here. */
+export interface TunnelRequest {
+  readonly socket: Duplex;
+  /** What the client sent behind its handshake. */
+  readonly head: Buffer;
+  /** Path and query, always beginning with "/", sent as they are. */
+  readonly path: string;
+  /** What the upstream gets, Host and Sec-WebSocket-* included; Connection and Upgrade are added here. */
+  readonly fields: Fields;
+  /** connectMs until connected, firstByteMs until the upstream's answer. */
+  readonly timeouts: TimeoutsConfig;
+  /** Without a byte in either direction for this long the tunnel ends. */
+  readonly idleMs: number;
+}
+
+export interface TunnelEnd {
+  /** 101; the status of another answer, which was relayed and the connection closed; 0 when none came. */
+  readonly status: number;
+  /** The upstream accepted and bytes flowed. */
+  readonly established: boolean;
+  /** Bytes from the client and to the client, behind the handshake. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** With status 0 nothing was written to the client's socket and it is open: the caller answers on it and closes it. */
+  readonly failure: Failure | null;
+}
+
+export interface Tunnel {
+  /** Never rejects. */
+  readonly closed: Promise<TunnelEnd>;
+  /** Ends both sides now. */
+  destroy(): void;
 }
 
 /** A named upstream on one worker. */
