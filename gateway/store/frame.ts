@@ -1,0 +1,251 @@
+// A cache entry as relocatable bytes: fixed header, key, head, body. No pointers, no dependence on where it lies. The
+// decoder is total: whatever the bytes are, it answers with an entry or with null. It never throws and never allocates
+// by a length it has not checked against the frame. This file never keeps a frame and never looks at a clock.
+//
+// The header, little endian:
+//
+//    0 u32 magic      4 u16 version     6 u16 kind
+//    8 u64 freshUntil (a changing word) 16 u64 staleUntil (a changing word)
+//   24 u32 CRC-32 of byte 28 up to the end of the head, begun with version and kind
+//   28 u16 status    30 u16 flags      32 f64 bornMs     40 f64 storedMs
+//   48 u32 keyBytes  52 u32 headBytes  56 u32 bodyBytes  60 u32 strings in the head
+//   64 key (UTF-8), head, body
+//
+// The two words that change in place while an entry lives stand at multiples of 8, so that in shared memory (frames start
+// at multiples of 64 there) Atomics can read and write them as BigInt64. They cannot be under the checksum, so each
+// carries its own: the low 48 bits are whole ms since the epoch, the high 16 bits a fold of them.
+//
+// The body is not under the checksum: on every hit that would cost more than the copy itself (about 0.4 ms per MB). Its
+// length is checked exactly; bytes are guarded by who carries them (generation in memory, HMAC or TCP for Redis).
+
+import { crc32 } from 'node:zlib';
+import type { StoredHead, VariantIndex } from '../policy/facts.ts';
+
+const MAGIC = 0x45434c53; // "SLCE"
+const VERSION = 1;
+const RESPONSE = 1;
+const VARIANTS = 2;
+
+const KIND_AT = 6;
+const FRESH_AT = 8;
+const STALE_AT = 16;
+const CRC_AT = 24;
+const STATUS_AT = 28;
+const FLAGS_AT = 30;
+const BORN_AT = 32;
+const STORED_AT = 40;
+const KEY_BYTES_AT = 48;
+const HEAD_BYTES_AT = 52;
+const BODY_BYTES_AT = 56;
+const STRINGS_AT = 60;
+const HEADER_BYTES = 64;
+
+const OURS = 1;
+const VALIDATE_ALWAYS = 2;
+const MUST_REVALIDATE = 4;
+const ALL_FLAGS = OURS | VALIDATE_ALWAYS | MUST_REVALIDATE;
+
+const MAX_WORD_MS = 2 ** 48 - 1;
+// Different for each word, so that one cannot stand in the other's place.
+const FRESH_SALT = 0x5f1d;
+const STALE_SALT = 0xa3c6;
+
+// A value with one of these would end its line when it is written to a client.
+const LINE_ENDS = /[\0\r\n]/;
+
+/**
+ * One stored response as bytes. `head.bodyBytes` is not read: the chunks are counted. freshUntilMs and staleUntilMs are
+ * kept as whole ms (rounded down) from 0 to 2^48-1; strings of the head are latin1.
+ */
+export function encodeFrame(key: string, head: StoredHead, body: readonly Uint8Array[]): Buffer {
+  let bodyBytes = 0;
+  for (const chunk of body) bodyBytes += chunk.byteLength;
+  const frame = allocate(key, RESPONSE, [head.etag, head.lastModified, ...head.fields], 'latin1', bodyBytes);
+  writeWord(frame, FRESH_AT, head.freshUntilMs, FRESH_SALT);
+  writeWord(frame, STALE_AT, head.staleUntilMs, STALE_SALT);
+  frame.writeUInt16LE(head.status, STATUS_AT);
+  frame.writeUInt16LE(
+    (head.ours ? OURS : 0) | (head.validateAlways ? VALIDATE_ALWAYS : 0) | (head.mustRevalidate ? MUST_REVALIDATE : 0),
+    FLAGS_AT,
+  );
+  frame.writeDoubleLE(head.bornMs, BORN_AT);
+  frame.writeDoubleLE(head.storedMs, STORED_AT);
+  let at = frame.length - bodyBytes;
+  for (const chunk of body) {
+    frame.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return seal(frame, bodyBytes);
+}
+
+/**
+ * The response that `encodeFrame` wrote for exactly this key, or null: another key, another kind, cut, lengthened, damaged
+ * or foreign bytes. `body` is a view on `frame`.
+ */
+export function decodeFrame(frame: Buffer, key: string): { readonly head: StoredHead; readonly body: Buffer } | null {
+  const bodyAt = checkedBodyStart(frame, key, RESPONSE);
+  if (bodyAt === 0) return null;
+  const freshUntilMs = readWord(frame, FRESH_AT, FRESH_SALT);
+  const staleUntilMs = readWord(frame, STALE_AT, STALE_SALT);
+  const status = frame.readUInt16LE(STATUS_AT);
+  const flags = frame.readUInt16LE(FLAGS_AT);
+  const bornMs = frame.readDoubleLE(BORN_AT);
+  const storedMs = frame.readDoubleLE(STORED_AT);
+  if (freshUntilMs < 0 || staleUntilMs < 0 || status < 100 || status > 999 || (flags & ~ALL_FLAGS) !== 0) return null;
+  if (!Number.isFinite(bornMs) || !Number.isFinite(storedMs)) return null;
+  const strings = readStrings(frame, bodyAt, 'latin1');
+  if (strings === null || strings.length < 2 || strings.length % 2 !== 0) return null;
+  for (let i = 2; i < strings.length; i += 2) if (!isFieldName(strings[i] as string)) return null;
+  return {
+    head: {
+      status,
+      fields: strings.slice(2),
+      bornMs,
+      freshUntilMs,
+      staleUntilMs,
+      storedMs,
+      ours: (flags & OURS) !== 0,
+      validateAlways: (flags & VALIDATE_ALWAYS) !== 0,
+      mustRevalidate: (flags & MUST_REVALIDATE) !== 0,
+      etag: strings[0] as string,
+      lastModified: strings[1] as string,
+      bodyBytes: frame.length - bodyAt,
+    },
+    body: frame.subarray(bodyAt),
+  };
+}
+
+/** The variants of one URL as bytes, to be stored at the URL's own key. */
+export function encodeVariants(key: string, index: VariantIndex): Buffer {
+  const strings: string[] = [];
+  // Field names are tokens (RFC 9110 5.1): a comma cannot stand in one.
+  for (const row of index.rows) strings.push(row.names.join(','), row.key);
+  return seal(allocate(key, VARIANTS, strings, 'utf8', 0), 0);
+}
+
+/** The variants that `encodeVariants` wrote for exactly this key, or null as in `decodeFrame`. */
+export function decodeVariants(frame: Buffer, key: string): VariantIndex | null {
+  const bodyAt = checkedBodyStart(frame, key, VARIANTS);
+  if (bodyAt === 0 || bodyAt !== frame.length) return null;
+  const strings = readStrings(frame, bodyAt, 'utf8');
+  if (strings === null || strings.length % 2 !== 0) return null;
+  const rows: { names: readonly string[]; key: string }[] = [];
+  for (let i = 0; i < strings.length; i += 2) {
+    const joined = strings[i] as string;
+    const names = joined === '' ? [] : joined.split(',');
+    if (!names.every(isFieldName)) return null;
+    rows.push({ names, key: strings[i + 1] as string });
+  }
+  return { rows };
+}
+
+/** What a frame says it is, by its first eight bytes alone; the decoder of that kind has the last word. */
+export function frameKind(frame: Buffer): 'response' | 'variants' | null {
+  if (frame.length < HEADER_BYTES || frame.readUInt32LE(0) !== MAGIC || frame.readUInt16LE(4) !== VERSION) return null;
+  const kind = frame.readUInt16LE(KIND_AT);
+  if (kind === RESPONSE) return 'response';
+  return kind === VARIANTS ? 'variants' : null;
+}
+
+/** A frame with its lengths, key and head written, and room for the body; all else is zero. */
+function allocate(
+  key: string,
+  kind: number,
+  strings: readonly string[],
+  encoding: 'latin1' | 'utf8',
+  bodyBytes: number,
+): Buffer {
+  const keyBytes = Buffer.byteLength(key);
+  let headBytes = 4 * strings.length;
+  for (const text of strings) headBytes += encoding === 'latin1' ? text.length : Buffer.byteLength(text);
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + keyBytes + headBytes + bodyBytes);
+  frame.fill(0, 0, HEADER_BYTES);
+  frame.writeUInt32LE(MAGIC, 0);
+  frame.writeUInt16LE(VERSION, 4);
+  frame.writeUInt16LE(kind, KIND_AT);
+  frame.writeUInt32LE(keyBytes, KEY_BYTES_AT);
+  frame.writeUInt32LE(headBytes, HEAD_BYTES_AT);
+  frame.writeUInt32LE(bodyBytes, BODY_BYTES_AT);
+  frame.writeUInt32LE(strings.length, STRINGS_AT);
+  frame.write(key, HEADER_BYTES, 'utf8');
+  // The head: all lengths first, then all texts, so that latin1 is decoded once and cut.
+  let lengthAt = HEADER_BYTES + keyBytes;
+  let at = lengthAt + 4 * strings.length;
+  for (const text of strings) {
+    const written = frame.write(text, at, encoding);
+    frame.writeUInt32LE(written, lengthAt);
+    lengthAt += 4;
+    at += written;
+  }
+  return frame;
+}
+
+function seal(frame: Buffer, bodyBytes: number): Buffer {
+  frame.writeUInt32LE(checksum(frame, frame.length - bodyBytes), CRC_AT);
+  return frame;
+}
+
+function checksum(frame: Buffer, headEnd: number): number {
+  return crc32(frame.subarray(STATUS_AT, headEnd), frame.readUInt32LE(4));
+}
+
+/** Where the body starts in a frame of this kind and key whose lengths and checksum hold; else 0. */
+function checkedBodyStart(frame: Buffer, key: string, kind: number): number {
+  if (frame.length < HEADER_BYTES || frame.readUInt32LE(0) !== MAGIC || frame.readUInt16LE(4) !== VERSION) return 0;
+  if (frame.readUInt16LE(KIND_AT) !== kind) return 0;
+  const keyBytes = frame.readUInt32LE(KEY_BYTES_AT);
+  const bodyAt = HEADER_BYTES + keyBytes + frame.readUInt32LE(HEAD_BYTES_AT);
+  if (bodyAt + frame.readUInt32LE(BODY_BYTES_AT) !== frame.length) return 0;
+  if (keyBytes !== Buffer.byteLength(key)) return 0;
+  if (frame.readUInt32LE(CRC_AT) !== checksum(frame, bodyAt)) return 0;
+  // Compared as text: bytes would let a lone surrogate stand for U+FFFD.
+  return frame.toString('utf8', HEADER_BYTES, HEADER_BYTES + keyBytes) === key ? bodyAt : 0;
+}
+
+/** The texts of the head, or null when their lengths do not fill it exactly or one could end a line. */
+function readStrings(frame: Buffer, headEnd: number, encoding: 'latin1' | 'utf8'): string[] | null {
+  const count = frame.readUInt32LE(STRINGS_AT);
+  const lengthsAt = HEADER_BYTES + frame.readUInt32LE(KEY_BYTES_AT);
+  const textAt = lengthsAt + 4 * count;
+  if (textAt > headEnd) return null;
+  const strings: string[] = [];
+  let at = textAt;
+  const all = encoding === 'latin1' ? frame.toString('latin1', textAt, headEnd) : '';
+  if (LINE_ENDS.test(all)) return null;
+  for (let i = 0; i < count; i++) {
+    const end = at + frame.readUInt32LE(lengthsAt + 4 * i);
+    if (end > headEnd) return null;
+    strings.push(encoding === 'latin1' ? all.slice(at - textAt, end - textAt) : frame.toString('utf8', at, end));
+    at = end;
+  }
+  return at === headEnd ? strings : null;
+}
+
+function writeWord(frame: Buffer, at: number, ms: number, salt: number): void {
+  const whole = ms > 0 ? Math.min(Math.floor(ms), MAX_WORD_MS) : 0;
+  frame.writeUIntLE(whole, at, 6);
+  frame.writeUInt16LE(fold(frame, at, salt), at + 6);
+}
+
+/** The ms of a changing word, or -1 when it does not fit its own check. */
+function readWord(frame: Buffer, at: number, salt: number): number {
+  return frame.readUInt16LE(at + 6) === fold(frame, at, salt) ? frame.readUIntLE(at, 6) : -1;
+}
+
+function fold(frame: Buffer, at: number, salt: number): number {
+  return frame.readUInt16LE(at) ^ frame.readUInt16LE(at + 2) ^ frame.readUInt16LE(at + 4) ^ salt;
+}
+
+/** A lower-case token (RFC 9110 5.6.2), as every stored name is. */
+function isFieldName(name: string): boolean {
+  if (name === '') return false;
+  for (let i = 0; i < name.length; i++) {
+    if (NAME_CHARACTERS[name.charCodeAt(i)] !== 1) return false;
+  }
+  return true;
+}
+
+const NAME_CHARACTERS = new Uint8Array(256);
+for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
+  NAME_CHARACTERS[character.charCodeAt(0)] = 1;
+}

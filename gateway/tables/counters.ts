@@ -1,0 +1,86 @@
+// Every number the program counts, by name. A `sum` only rises and outlives its worker; a `level` says how many there are
+// now and falls to zero with its worker. The order of this table is the order of the words in shared memory.
+
+import { ERRORS, type ErrorWord } from './errors.ts';
+
+interface CounterRow {
+  readonly kind: 'sum' | 'level';
+  readonly text: string;
+}
+
+const named = {
+  requests: { kind: 'sum', text: 'requests whose head came in whole' },
+  requests_active: { kind: 'level', text: 'requests that are not finished' },
+  connections_open: { kind: 'level', text: 'client connections that are open' },
+  connections_accepted: { kind: 'sum', text: 'client connections since the start' },
+  responses_1xx: { kind: 'sum', text: 'final answers 1xx (an upgrade)' },
+  responses_2xx: { kind: 'sum', text: 'answers 2xx' },
+  responses_3xx: { kind: 'sum', text: 'answers 3xx' },
+  responses_4xx: { kind: 'sum', text: 'answers 4xx' },
+  responses_5xx: { kind: 'sum', text: 'answers 5xx' },
+  cache_hit: { kind: 'sum', text: 'answered from the store, fresh' },
+  cache_miss: { kind: 'sum', text: 'not in the store' },
+  cache_revalidated: { kind: 'sum', text: 'stored, stale, and confirmed by the upstream' },
+  cache_stale: { kind: 'sum', text: 'answered from the store although stale' },
+  cache_collapsed: { kind: 'sum', text: 'answered by the fetch of another request' },
+  cache_bypass: { kind: 'sum', text: 'the cache was not asked' },
+  bytes_in: { kind: 'sum', text: 'bytes of request bodies and tunnels from clients' },
+  bytes_out: { kind: 'sum', text: 'bytes of response bodies and tunnels to clients' },
+  upstream_tries: { kind: 'sum', text: 'attempts on instances' },
+  upstream_retries: { kind: 'sum', text: 'attempts after a first one failed' },
+  upstream_failures: { kind: 'sum', text: 'attempts that failed' },
+  client_aborts: { kind: 'sum', text: 'clients that left before the end of their answer' },
+  log_lines_dropped: { kind: 'sum', text: 'access log lines that a slow reader cost' },
+} as const;
+
+type NamedCounter = keyof typeof named;
+
+/** One of the table's names, or `error_` and a word of the errors table. */
+export type CounterName = NamedCounter | `error_${ErrorWord}`;
+
+function allRows(): Record<CounterName, CounterRow> {
+  const rows: Record<string, CounterRow> = { ...named };
+  for (const [word, row] of Object.entries(ERRORS)) {
+    rows[`error_${word}`] = { kind: 'sum', text: `error answers: ${row.title.toLowerCase()}` };
+  }
+  return rows as Record<CounterName, CounterRow>;
+}
+
+export const COUNTERS: Readonly<Record<CounterName, CounterRow>> = allRows();
+
+export const COUNTER_NAMES: readonly CounterName[] = Object.keys(COUNTERS) as CounterName[];
+
+const RESPONSES: readonly (CounterName | null)[] = [
+  null,
+  'responses_1xx',
+  'responses_2xx',
+  'responses_3xx',
+  'responses_4xx',
+  'responses_5xx',
+];
+
+/** The counter of a final status' class; null when none was sent (0) or it has no class. */
+export function responseCounter(status: number): CounterName | null {
+  return RESPONSES[Math.floor(status / 100)] ?? null;
+}
+
+const CACHE: Readonly<Record<string, CounterName>> = {
+  hit: 'cache_hit',
+  miss: 'cache_miss',
+  revalidated: 'cache_revalidated',
+  stale: 'cache_stale',
+  collapsed: 'cache_collapsed',
+  bypass: 'cache_bypass',
+};
+
+/** The counter of a cache word as in the access log; null for ''. */
+export function cacheCounter(
+  word: '' | 'hit' | 'miss' | 'revalidated' | 'stale' | 'collapsed' | 'bypass',
+): CounterName | null {
+  return CACHE[word] ?? null;
+}
+
+/** The counter of error answers with this word. */
+export function errorCounter(word: ErrorWord): CounterName {
+  return `error_${word}`;
+}

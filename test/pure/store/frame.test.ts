@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
+import fc from 'fast-check';
+import type { StoredHead } from '../../../gateway/policy/facts.ts';
+import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from '../../../gateway/store/frame.ts';
+
+const HEAD: StoredHead = {
+  status: 200,
+  fields: ['content-type', 'application/json', 'x-text', 'caf\u00e9', 'link', '<a>', 'link', '<b>', 'x-empty', ''],
+  bornMs: 1_790_000_000_000.25,
+  freshUntilMs: 1_790_000_030_000,
+  staleUntilMs: 1_790_000_090_000,
+  storedMs: 1_790_000_000_123,
+  ours: true,
+  validateAlways: false,
+  mustRevalidate: true,
+  etag: '"v1"',
+  lastModified: '',
+  bodyBytes: 11,
+};
+const KEY = 'https://api.example.com/v1/größe?q=1';
+const BODY = [Buffer.from('hello '), new Uint8Array(Buffer.from('world'))];
+
+/** A fast small generator, so that a hundred thousand cases cost a second and a failing one can be repeated. */
+function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+test('a response comes back as it was put', () => {
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  assert.equal(frameKind(frame), 'response');
+  const entry = decodeFrame(frame, KEY);
+  assert.deepEqual(entry?.head, HEAD);
+  assert.equal(entry?.body.toString(), 'hello world');
+  assert.equal(entry?.body.buffer, frame.buffer, 'the body is a view, not a copy');
+});
+
+test('any head, key and body come back', () => {
+  const latin1 = fc.string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)) });
+  const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/);
+  const ms = fc.integer({ min: 0, max: 2 ** 48 - 1 });
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'grapheme' }),
+      fc.array(fc.tuple(name, latin1), { maxLength: 12 }),
+      fc.tuple(ms, ms, fc.double({ noNaN: true, noDefaultInfinity: true }), ms),
+      fc.tuple(fc.boolean(), fc.boolean(), fc.boolean()),
+      fc.tuple(latin1, latin1, fc.integer({ min: 100, max: 999 })),
+      fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }),
+      (key, fields, [freshUntilMs, staleUntilMs, bornMs, storedMs], flags, [etag, lastModified, status], body) => {
+        const [ours, validateAlways, mustRevalidate] = flags;
+        const whole = Buffer.concat(body);
+        const times = { freshUntilMs, staleUntilMs, bornMs, storedMs };
+        const head = { status, fields: fields.flat(), ...times, ours, validateAlways, mustRevalidate };
+        const stored = { ...head, etag, lastModified, bodyBytes: whole.length };
+        const entry = decodeFrame(encodeFrame(key, stored, body), key);
+        assert.deepEqual(entry?.head, stored);
+        assert.ok(entry !== null && whole.equals(entry.body));
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test('times out of range are kept as the nearest that mean the same', () => {
+  const frame = encodeFrame(KEY, { ...HEAD, freshUntilMs: Number.POSITIVE_INFINITY, staleUntilMs: -5 }, []);
+  const head = decodeFrame(frame, KEY)?.head;
+  assert.equal(head?.freshUntilMs, 2 ** 48 - 1);
+  assert.equal(head?.staleUntilMs, 0);
+});
+
+test('a foreign key is no entry', () => {
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  for (const key of ['', `${KEY} `, KEY.slice(1), KEY.toUpperCase(), KEY.replace('q=1', 'q=2')]) {
+    assert.equal(decodeFrame(frame, key), null, key);
+  }
+  // Both are EF BF BD in UTF-8.
+  assert.equal(decodeFrame(encodeFrame('a\ufffd', HEAD, []), 'a\ud800'), null);
+});
+
+test('every truncation and every added byte is no entry', () => {
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  for (let bytes = 0; bytes < frame.length; bytes++) assert.equal(decodeFrame(frame.subarray(0, bytes), KEY), null);
+  for (let more = 1; more < 70; more++)
+    assert.equal(decodeFrame(Buffer.concat([frame, Buffer.alloc(more)]), KEY), null);
+});
+
+test('every single flipped bit before the body is no entry', () => {
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  for (let bit = 0; bit < (frame.length - HEAD.bodyBytes) * 8; bit++) {
+    const damaged = Buffer.from(frame);
+    damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
+    assert.equal(decodeFrame(damaged, KEY), null, `bit ${bit}`);
+    assert.equal(decodeVariants(damaged, KEY), null, `bit ${bit}`);
+  }
+});
+
+/** Makes the checksum right again where the lengths allow it, as a hostile maker would. */
+function reseal(bytes: Buffer): boolean {
+  if (bytes.length < 64) return false;
+  const headEnd = 64 + bytes.readUInt32LE(48) + bytes.readUInt32LE(52);
+  if (headEnd > bytes.length) return false;
+  bytes.writeUInt32LE(crc32(bytes.subarray(28, headEnd), bytes.readUInt32LE(4)), 24);
+  return true;
+}
+
+test('hostile bytes never throw: 150,000 frames of noise and damage', () => {
+  const next = generator(20_261_123);
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  const variants = encodeVariants(KEY, { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1` }] });
+  for (let i = 0; i < 150_000; i++) {
+    const damaged = Buffer.from(i % 3 === 0 ? variants : frame);
+    if (i % 3 === 2) for (let at = 0; at < damaged.length; at++) damaged[at] = next(256);
+    for (let n = next(4); n >= 0; n--) damaged[next(damaged.length)] = next(256);
+    const bytes = next(4) === 0 ? damaged.subarray(0, next(damaged.length + 1)) : damaged;
+    const entry = decodeFrame(bytes, KEY);
+    decodeVariants(bytes, KEY);
+    frameKind(bytes);
+    // What is accepted was damaged in the body at most.
+    if (entry !== null) assert.deepEqual(entry.head, HEAD);
+  }
+});
+
+test('lies under a right checksum never throw and never reach beyond the frame: 150,000 frames', () => {
+  const next = generator(4711);
+  const frame = encodeFrame(KEY, HEAD, BODY);
+  const variants = encodeVariants(KEY, { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1` }] });
+  const headAt = 64 + Buffer.byteLength(KEY);
+  let sealed = 0;
+  let accepted = 0;
+  for (let i = 0; i < 150_000; i++) {
+    const bytes = Buffer.from(i % 4 === 0 ? variants : frame);
+    // In the counts and lengths, mostly small changes, sometimes huge ones.
+    const at = next(2) === 0 ? 28 + next(36) : headAt + next(bytes.length - headAt);
+    bytes[at] = next(3) === 0 ? next(256) : ((bytes[at] as number) + next(5) - 2) & 255;
+    if (reseal(bytes)) sealed++;
+    const entry = decodeFrame(bytes, KEY);
+    decodeVariants(bytes, KEY);
+    if (entry === null) continue;
+    accepted++;
+    assert.ok(entry.head.fields.join('').length + entry.body.length <= bytes.length);
+    assert.equal(entry.head.fields.length % 2, 0);
+  }
+  assert.ok(sealed > 50_000 && accepted > 1_000, `${sealed} sealed, ${accepted} accepted`);
+});
+
+test('a frame whose maker lies about its strings is no entry', () => {
+  const lie = (change: (head: StoredHead) => StoredHead) => decodeFrame(encodeFrame(KEY, change(HEAD), BODY), KEY);
+  assert.ok(lie((head) => head) !== null);
+  for (const fields of [
+    ['x-a', 'b\r\nset-cookie: stolen=1'],
+    ['x-a', 'b\nc'],
+    ['x-a', '\0'],
+    ['x a', 'b'],
+    ['X-Upper', 'b'],
+    ['', 'b'],
+    ['x:y', 'b'],
+    ['x-alone'],
+  ]) {
+    assert.equal(
+      lie((head) => ({ ...head, fields })),
+      null,
+      JSON.stringify(fields),
+    );
+  }
+  assert.equal(
+    lie((head) => ({ ...head, etag: '"a\r\n"' })),
+    null,
+  );
+  assert.equal(
+    lie((head) => ({ ...head, bornMs: Number.NaN })),
+    null,
+  );
+  assert.equal(
+    lie((head) => ({ ...head, status: 0 })),
+    null,
+  );
+});
+
+test('variants come back as they were put, and are not a response', () => {
+  const index = {
+    rows: [
+      { names: ['accept-language', 'accept-encoding'], key: `${KEY}\u0000de\u0000gzip` },
+      { names: [], key: '' },
+    ],
+  };
+  const frame = encodeVariants(KEY, index);
+  assert.equal(frameKind(frame), 'variants');
+  assert.deepEqual(decodeVariants(frame, KEY), index);
+  assert.deepEqual(decodeVariants(encodeVariants(KEY, { rows: [] }), KEY), { rows: [] });
+  assert.equal(decodeFrame(frame, KEY), null);
+  assert.equal(decodeVariants(encodeFrame(KEY, HEAD, BODY), KEY), null);
+  assert.equal(decodeVariants(frame, 'other'), null);
+  for (let bit = 0; bit < frame.length * 8; bit++) {
+    // The two changing words mean nothing in variants.
+    if (bit >> 3 >= 8 && bit >> 3 < 24) continue;
+    const damaged = Buffer.from(frame);
+    damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
+    assert.equal(decodeVariants(damaged, KEY), null, `bit ${bit}`);
+  }
+});
+
+test('bytes that are no frame have no kind', () => {
+  assert.equal(frameKind(Buffer.alloc(0)), null);
+  assert.equal(frameKind(Buffer.alloc(64)), null);
+  assert.equal(frameKind(Buffer.from('HTTP/1.1 200 OK\r\n'.repeat(10))), null);
+});
