@@ -28,7 +28,8 @@ function isStale() {
 
 function install() {
   process.stderr.write('sluice: installing dependencies (npm ci)...\n');
-  const args = ['ci', '--no-audit', '--no-fund'];
+  // Warnings would only say that npm itself runs on an older Node than the program will.
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
   // npm's own report goes to stderr too: stdout belongs to the program that starts after this.
   const done = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
   if (done.status === 0) return;

@@ -8,7 +8,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { canInstall, installPackages } from './apt.mjs';
-import { missingPeers, PEERS } from './peers.mjs';
+import { missingPeers, PEERS } from './peers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
