@@ -3,6 +3,8 @@
 export const LIMITS = {
   /** Bytes of a cache key; longer means bypass. */
   cacheKeyBytes: 4096,
+  /** Field names in one Vary; more counts as "*", which matches no later request. */
+  varyNames: 32,
   /** Bytes of a response head from an upstream; more is a 502. */
   responseHeaderBytes: 32_768,
   /** Header lines of a response from an upstream; more is a 502. */

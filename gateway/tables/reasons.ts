@@ -46,6 +46,7 @@ const reasons = {
   'request-max-age': { text: 'older than the request accepts (max-age)', section: 'RFC 9111 5.2.1.1' },
   'request-min-fresh': { text: 'not fresh for as long as the request asks (min-fresh)', section: 'RFC 9111 5.2.1.3' },
   'request-no-store': { text: 'the request forbids storing (no-store)', section: 'RFC 9111 5.2.1.5' },
+  precondition: { text: "If-Match and If-Unmodified-Since are the origin's to judge", section: 'RFC 9111 4.3.2' },
   range: { text: 'a range request that the stored response cannot answer', section: 'RFC 9110 14.2' },
   'hit-for-miss': { text: 'this key proved uncacheable a moment ago', section: 'gateway.yaml' },
   'lock-timeout': { text: 'another request was fetching this for longer than cache.lock', section: 'gateway.yaml' },

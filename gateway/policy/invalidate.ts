@@ -1,0 +1,43 @@
+// What a successful unsafe request makes invalid in the store (RFC 9111 4.4). Pure.
+
+import { type Fields, fieldsOf } from '../http/fields.ts';
+import { isQuery, normalisePath } from '../http/target.ts';
+
+/** A URL on the request's own scheme and authority, normalised as the keys are. `query` has its "?" or is ''. */
+export interface InvalidatedTarget {
+  readonly path: string;
+  readonly query: string;
+}
+
+/** Methods that change nothing (RFC 9110 9.2.1, RFC 10008 for QUERY). Any other may, also one we do not know. */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']);
+
+const NONE: readonly InvalidatedTarget[] = [];
+
+/**
+ * The targets whose stored responses no longer hold after this answer: the request's own, and those of Location and
+ * Content-Location where they have the same origin (others are refused: one origin must not empty another's cache).
+ * Nothing after an error or a safe method.
+ */
+export function invalidatedTargets(
+  method: string,
+  status: number,
+  request: { readonly scheme: string; readonly authority: string; readonly path: string; readonly query: string },
+  responseFields: Fields,
+): readonly InvalidatedTarget[] {
+  if (SAFE_METHODS.has(method) || status < 200 || status > 399) return NONE;
+  const targets: InvalidatedTarget[] = [{ path: request.path, query: request.query }];
+  const base = URL.parse(`${request.scheme}://${request.authority}${request.path}${request.query}`);
+  if (base === null) return targets;
+  for (const name of ['location', 'content-location']) {
+    for (const value of fieldsOf(responseFields, name)) {
+      const url = URL.parse(value, base);
+      if (url === null || url.origin !== base.origin) continue;
+      const path = normalisePath(url.pathname);
+      if (path === null || !isQuery(url.search)) continue;
+      if (!targets.some((known) => known.path === path && known.query === url.search))
+        targets.push({ path, query: url.search });
+    }
+  }
+  return targets;
+}

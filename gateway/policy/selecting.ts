@@ -1,0 +1,69 @@
+// The value a request field has as part of a key: what means the same to every origin reads the same (RFC 9111 4.1
+// allows exactly that). Lines are joined, spaces around commas go, preference lists are put in order. Pure, total.
+
+import { trimOws } from '../http/chars.ts';
+import { type Fields, joinedField } from '../http/fields.ts';
+
+/** Lists of preferences, whose members compare without case and whose order says nothing (RFC 9110 12.5). */
+const preferenceLists: ReadonlySet<string> = new Set(['accept-encoding', 'accept-language', 'accept-charset']);
+
+/** The normalised value of a request field, null when the field is not there. `name` is lower case. */
+export function selectingValue(name: string, fields: Fields): string | null {
+  const joined = joinedField(fields, name);
+  if (joined === undefined) return null;
+  const value = joined.includes(',') ? withoutListSpaces(joined) : trimOws(joined);
+  return preferenceLists.has(name) ? orderedPreferences(value) : value;
+}
+
+/** Members joined by "," alone; empty ones go; what stands in quotes is left as it is. */
+function withoutListSpaces(value: string): string {
+  let text = '';
+  let start = 0;
+  let quoted = false;
+  for (let i = 0; i <= value.length; i++) {
+    const c = value[i];
+    if (quoted && c === '\\') i++;
+    else if (c === '"') quoted = !quoted;
+    else if (c === undefined || (c === ',' && !quoted)) {
+      const member = trimOws(value.slice(start, i));
+      if (member !== '') text += text === '' ? member : `,${member}`;
+      start = i + 1;
+    }
+  }
+  if (start < value.length) {
+    const rest = trimOws(value.slice(start));
+    if (rest !== '') text += text === '' ? rest : `,${rest}`;
+  }
+  return text;
+}
+
+/** Lower case, heaviest first, then by name; a weight of 1 is left out. */
+function orderedPreferences(value: string): string {
+  const members: { readonly text: string; readonly weight: number }[] = [];
+  for (const part of value.toLowerCase().split(',')) {
+    const semicolon = part.indexOf(';');
+    const name = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
+    const parameter = semicolon < 0 ? '' : trimOws(part.slice(semicolon + 1));
+    const weight = parameter === '' ? 1 : weightOf(parameter);
+    // What is no weight stays as written: it may mean something to the origin.
+    if (Number.isNaN(weight)) members.push({ text: `${name};${parameter}`, weight: 0 });
+    else members.push({ text: weight === 1 ? name : `${name};q=${weight}`, weight });
+  }
+  members.sort((a, b) => b.weight - a.weight || (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
+  return members.map((member) => member.text).join(',');
+}
+
+/** `q=0.5` as a number; NaN when it is not a qvalue (RFC 9110 12.4.2). */
+function weightOf(parameter: string): number {
+  const equals = parameter.indexOf('=');
+  if (equals < 0 || trimOws(parameter.slice(0, equals)) !== 'q') return Number.NaN;
+  const text = trimOws(parameter.slice(equals + 1));
+  if (text.length === 0 || text.length > 5 || (text[0] !== '0' && text[0] !== '1')) return Number.NaN;
+  if (text.length > 1 && text[1] !== '.') return Number.NaN;
+  for (let i = 2; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c < 0x30 || c > 0x39) return Number.NaN;
+  }
+  const weight = Number(text);
+  return weight <= 1 ? weight : Number.NaN;
+}
