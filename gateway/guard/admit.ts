@@ -44,7 +44,7 @@ export interface AdmitRules {
 export interface Admitted {
   readonly ok: true;
   readonly request: RequestHead;
-  /** The peer's Forwarded and X-Forwarded-* are in `request.fields` and may be believed. */
+  /** The Forwarded and X-Forwarded-* among the received fields may be believed. */
   readonly peerTrusted: boolean;
   /** OPTIONS *: answered with 204 by the gateway itself (RFC 9110 9.3.7). */
   readonly wantsOptionsStar: boolean;
@@ -102,9 +102,6 @@ export function admit(head: AdmitHead, rules: AdmitRules): Admission {
         break;
       case KIND.dropped:
         break;
-      case KIND.identity:
-        if (peerTrusted) kept.push(name, value);
-        break;
       case KIND.cookie:
         // RFC 9113 8.2.3: HTTP/2 may split it; one line is what every reader expects.
         if (cookieAt < 0) cookieAt = kept.push(name, value) - 1;
@@ -157,6 +154,8 @@ export function admit(head: AdmitHead, rules: AdmitRules): Admission {
   const scheme = schemeOf(head, peerTrusted);
   const target = normaliseTarget(head.target);
   if (typeof target === 'string') return refuse('bad-target');
+  // Encoding raw bytes like "{" lengthens the path; upstreams see the longer one.
+  if (target.path.length + target.query.length > limits.targetBytes) return refuse('target-too-long');
   const targetError = refusedTarget(target, head.method, http2, scheme);
   if (targetError !== null) return refuse(targetError);
   const host = hostOf(head, hostField, target, scheme);
@@ -170,7 +169,6 @@ export function admit(head: AdmitHead, rules: AdmitRules): Admission {
   }
   if (trailers) outgoing.push('te', 'trailers');
   const id = peerTrusted && requestId !== null && isSaneId(requestId) ? requestId : rules.newRequestId();
-  outgoing.push('x-request-id', id);
 
   return {
     ok: true,

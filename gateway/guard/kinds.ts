@@ -1,7 +1,7 @@
 // Which request fields admission treats specially: one table and its look-up. Pure.
 
 import { TOKEN_BYTES } from '../http/chars.ts';
-import { OVERRIDE_FIELDS } from '../http/forwarded.ts';
+import { isIdentityField, OVERRIDE_FIELDS } from '../http/forwarded.ts';
 import { HOP_BY_HOP } from '../http/hop.ts';
 import type { ErrorWord } from '../tables/errors.ts';
 
@@ -20,10 +20,8 @@ const kinds = {
   cookie: 9,
   via: 10,
   requestId: 11,
-  /** Kept from trusted peers only. */
-  identity: 12,
   /** Not a token. */
-  malformed: 13,
+  malformed: 12,
 } as const;
 
 /** What admission does with a field; small integers, so that a switch over them is a jump. */
@@ -63,7 +61,6 @@ const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connecti
 
 const PLAIN = row('', kinds.plain);
 const DROPPED = row('', kinds.dropped);
-const IDENTITY = row('x-forwarded-', kinds.identity);
 const MALFORMED = row('', kinds.malformed);
 
 const ROWS: readonly FieldRow[] = [
@@ -80,15 +77,15 @@ const ROWS: readonly FieldRow[] = [
   row('cookie', kinds.cookie),
   row('via', kinds.via),
   row('x-request-id', kinds.requestId),
-  row('forwarded', kinds.identity),
-  row('x-real-ip', kinds.identity),
+  row('forwarded', kinds.dropped),
+  row('x-real-ip', kinds.dropped),
 ];
 
 // Length and last letter lead to a slot with a few names at most; only these are compared.
 const SLOTS: FieldRow[][] = Array.from({ length: 1024 }, () => []);
 for (const entry of ROWS) SLOTS[slotOf(entry.name)]?.push(entry);
 
-/** The row of a lower-case field name: its own, or that of its family. */
+/** The row of a lower-case field name: its own, or that of its family. Identity fields are dropped: we write our own. */
 export function rowOf(name: string): FieldRow {
   if (name === '') return MALFORMED;
   const slot = SLOTS[slotOf(name)] as FieldRow[];
@@ -104,7 +101,7 @@ export function rowOf(name: string): FieldRow {
   }
   // CGI and WSGI turn "-" into "_": X_Forwarded_For would arrive as ours (faults 27).
   if (underscore) return DROPPED;
-  return name.charCodeAt(0) === 0x78 && name.startsWith(IDENTITY.name) ? IDENTITY : PLAIN;
+  return name.charCodeAt(0) === 0x78 && isIdentityField(name) ? DROPPED : PLAIN;
 }
 
 function slotOf(name: string): number {

@@ -31,11 +31,14 @@ const PERCENT = 2;
 const SLASH = 3;
 const QUESTION = 4;
 const HASH = 5;
+const ENCODE = 6;
 
 const PATH_KINDS = new Uint8Array(128);
 PATH_KINDS.fill(BAD, 0, 0x21);
 PATH_KINDS[0x7f] = BAD;
 PATH_KINDS[0x5c] = BAD; // "\": a separator to WHATWG URL parsers
+// Bytes that RFC 3986 3.3 does not allow in a path and that browsers send all the same: escaped, so that "{" and "%7B" are one path.
+for (const char of '"<>[]^`{|}') PATH_KINDS[char.charCodeAt(0)] = ENCODE;
 PATH_KINDS[0x25] = PERCENT;
 PATH_KINDS[0x2f] = SLASH;
 PATH_KINDS[0x3f] = QUESTION;
@@ -43,7 +46,7 @@ PATH_KINDS[0x23] = HASH;
 
 /**
  * Parses a request target (RFC 9112 3.2) in origin-form, absolute-form or asterisk-form; authority-form is CONNECT's and
- * refused. Path: unreserved escapes decoded, other escapes in upper case, slashes merged, dot segments removed.
+ * refused. Path: escapes of unreserved bytes decoded, others in upper case, slashes merged, dot segments removed.
  */
 export function normaliseTarget(target: string): Target | TargetProblem {
   if (target.charCodeAt(0) === 0x2f) return parsePathAndQuery(target, 0, 'origin', '', '');
@@ -91,7 +94,8 @@ function parsePathAndQuery(
     if (kind === QUESTION) break;
     if (kind === BAD) return 'byte';
     if (kind === HASH) return 'fragment';
-    if (kind === PERCENT || (previous === SLASH && (kind === SLASH || code === 0x2e))) normal = false;
+    if (kind === PERCENT || kind === ENCODE || (previous === SLASH && (kind === SLASH || code === 0x2e)))
+      normal = false;
     previous = kind;
   }
   if (end < target.length) {
@@ -101,9 +105,9 @@ function parsePathAndQuery(
   const query = end < target.length ? target.slice(end) : '';
   const raw = end === start ? '/' : target.slice(start, end);
   if (normal) return { form, scheme, authority, path: raw, query };
-  const decoded = decodeUnreserved(raw);
-  if (typeof decoded !== 'string') return decoded.problem;
-  const path = removeDotSegments(decoded);
+  const canonical = canonicalEscapes(raw);
+  if (typeof canonical !== 'string') return canonical.problem;
+  const path = removeDotSegments(canonical);
   return path === null ? 'parameter' : { form, scheme, authority, path, query };
 }
 
@@ -119,21 +123,38 @@ function queryProblem(target: string, start: number): TargetProblem | null {
 const BAD_ESCAPE: { readonly problem: TargetProblem } = { problem: 'escape' };
 const BAD_SEPARATOR: { readonly problem: TargetProblem } = { problem: 'separator' };
 
-function decodeUnreserved(path: string): string | { readonly problem: TargetProblem } {
-  let decoded = '';
+// RFC 3986 6.2.2: an escaped unreserved byte becomes the byte, every other escape is written in upper case. "%25" stays, so
+// nothing is ever decoded twice.
+function canonicalEscapes(path: string): string | { readonly problem: TargetProblem } {
+  let canonical = '';
   let copied = 0;
-  for (let i = path.indexOf('%'); i >= 0; i = path.indexOf('%', i + 3)) {
-    const high = i + 2 < path.length ? (HEX_VALUES[path.charCodeAt(i + 1)] as number) : 255;
-    const low = i + 2 < path.length ? (HEX_VALUES[path.charCodeAt(i + 2)] as number) : 255;
-    if (high === 255 || low === 255) return BAD_ESCAPE;
-    const byte = high * 16 + low;
-    if (byte === 0x2f || byte === 0x5c || byte === 0) return BAD_SEPARATOR;
-    decoded += path.slice(copied, i);
-    // RFC 3986 6.2.2: an escaped unreserved byte is the byte; "%25" stays, so nothing is ever decoded twice.
-    decoded += UNRESERVED_BYTES[byte] === 1 ? String.fromCharCode(byte) : path.slice(i, i + 3).toUpperCase();
-    copied = i + 3;
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    const kind = PATH_KINDS[code];
+    if (kind === PERCENT) {
+      const byte = escapedByte(path, i);
+      if (byte < 0) return BAD_ESCAPE;
+      if (byte === 0x2f || byte === 0x5c || byte === 0) return BAD_SEPARATOR;
+      canonical += path.slice(copied, i) + (UNRESERVED_BYTES[byte] === 1 ? String.fromCharCode(byte) : escapeOf(byte));
+      i += 2;
+    } else if (kind === ENCODE) {
+      canonical += path.slice(copied, i) + escapeOf(code);
+    } else continue;
+    copied = i + 1;
   }
-  return decoded + path.slice(copied);
+  return canonical + path.slice(copied);
+}
+
+// The byte of the escape that begins at this place, -1 when it is none.
+function escapedByte(path: string, at: number): number {
+  if (at + 2 >= path.length) return -1;
+  const high = HEX_VALUES[path.charCodeAt(at + 1)] as number;
+  const low = HEX_VALUES[path.charCodeAt(at + 2)] as number;
+  return high === 255 || low === 255 ? -1 : high * 16 + low;
+}
+
+function escapeOf(byte: number): string {
+  return `%${byte < 16 ? '0' : ''}${byte.toString(16).toUpperCase()}`;
 }
 
 function removeDotSegments(path: string): string | null {
