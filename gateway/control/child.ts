@@ -5,7 +5,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { kill } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServerAddress } from '../config/config.ts';
 import type { Guardian } from './guardian.ts';
@@ -24,6 +23,9 @@ export interface ChildView {
   readonly lastExit: string;
 }
 
+/** process.kill: a negative pid is a group, signal 0 only asks; throws ESRCH where nobody is. */
+export type SendSignal = (pid: number, signal: NodeJS.Signals | 0) => unknown;
+
 export interface ChildOptions {
   /** As it stands in the log: "api#1". */
   readonly name: string;
@@ -38,6 +40,8 @@ export interface ChildOptions {
   readonly now: () => number;
   readonly rnd: () => number;
   readonly onState: () => void;
+  /** process.kill. */
+  readonly kill: SendSignal;
 }
 
 export interface Child {
@@ -157,7 +161,7 @@ export function createChild(options: ChildOptions): Child {
     if (stopping !== null) return; // stop() waits for the whole group and has the last word
     if (pid !== undefined) {
       // Its own children would hold the address against the next start.
-      signalGroup(pid, 'SIGKILL');
+      signalGroup(options.kill, pid, 'SIGKILL');
       options.guardian.remove(pid);
     }
     const lifeMs = options.now() - startedMs;
@@ -176,11 +180,12 @@ export function createChild(options: ChildOptions): Child {
     if (timer !== null) clearTimeout(timer);
     timer = null;
     if (pid !== undefined) {
-      signalGroup(pid, 'SIGTERM');
-      if (!(await groupGone(pid, options.stopGraceMs))) {
+      signalGroup(options.kill, pid, 'SIGTERM');
+      if (!(await groupGone(options.kill, pid, options.stopGraceMs))) {
         log.warn(`${name} did not end within ${options.stopGraceMs} ms and is killed`, { pid });
-        signalGroup(pid, 'SIGKILL');
-        if (!(await groupGone(pid, KILL_WAIT_MS))) log.error(`${name}: processes of group ${pid} remain`, { pid });
+        signalGroup(options.kill, pid, 'SIGKILL');
+        if (!(await groupGone(options.kill, pid, KILL_WAIT_MS)))
+          log.error(`${name}: processes of group ${pid} remain`, { pid });
       }
       options.guardian.remove(pid);
     }
@@ -200,7 +205,7 @@ export function createChild(options: ChildOptions): Child {
     },
     kill() {
       if (timer !== null) clearTimeout(timer);
-      if (current?.pid !== undefined) signalGroup(current.pid, 'SIGKILL');
+      if (current?.pid !== undefined) signalGroup(options.kill, current.pid, 'SIGKILL');
     },
   };
 }
@@ -223,9 +228,10 @@ export function accepts(address: ServerAddress, timeoutMs: number): Promise<bool
 }
 
 /** False when no process of the group is left. */
-function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+function signalGroup(send: SendSignal, group: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    return kill(-group, signal);
+    send(-group, signal);
+    return true;
   } catch (error) {
     // EPERM: they are there, but changed their user; they cannot be ended by us.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
@@ -233,9 +239,9 @@ function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
 }
 
 /** Polls until the group is empty: there is no event for the end of a grandchild. False when `withinMs` ran out. */
-async function groupGone(group: number, withinMs: number): Promise<boolean> {
+async function groupGone(send: SendSignal, group: number, withinMs: number): Promise<boolean> {
   let waitedMs = 0;
-  for (let gapMs = 4; signalGroup(group, 0); gapMs = Math.min(50, gapMs * 1.5)) {
+  for (let gapMs = 4; signalGroup(send, group, 0); gapMs = Math.min(50, gapMs * 1.5)) {
     if (waitedMs >= withinMs) return false;
     const stepMs = Math.min(gapMs, withinMs - waitedMs);
     await pause(stepMs);

@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { ManagedConfig, ServerAddress, UpstreamConfig } from '../config/config.ts';
-import { type Child, type ChildView, createChild } from './child.ts';
+import { type Child, type ChildView, createChild, type SendSignal } from './child.ts';
 import { createGuardian, type Guardian } from './guardian.ts';
 import type { ControlLog } from './log.ts';
 
@@ -32,6 +32,8 @@ export interface ManagedOptions {
   readonly now: () => number;
   /** In [0, 1). */
   readonly rnd: () => number;
+  /** process.kill. */
+  readonly kill: SendSignal;
   /** After every change of one instance. */
   readonly onState?: (instance: ManagedInstance) => void;
 }
@@ -62,7 +64,7 @@ export function instanceCount(managed: ManagedConfig, cores: number): number {
 export function fillArgv(argv: readonly string[], address: ServerAddress): readonly string[] {
   return argv.map((word) =>
     address.kind === 'unix'
-      ? word.replaceAll('{socket}', address.path)
+      ? word.replaceAll('{socket}', () => address.path)
       : word.replaceAll('{port}', String(address.port)),
   );
 }
@@ -108,6 +110,7 @@ export async function createManaged(options: ManagedOptions): Promise<ManagedUps
       log,
       now: options.now,
       rnd: options.rnd,
+      kill: options.kill,
       onState() {
         options.onState?.(instanceAt(at));
         for (const check of waiting) check();
