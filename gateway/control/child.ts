@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServerAddress } from '../config/config.ts';
+import { groupGone, type SendSignal, signalGroup } from './group.ts';
 import type { Guardian } from './guardian.ts';
 import { createLineReader } from './lines.ts';
 import type { ControlLog } from './log.ts';
@@ -22,9 +23,6 @@ export interface ChildView {
   /** How the last one ended ("exit code 1", "SIGKILL", "could not start: ..."), '' = none did. */
   readonly lastExit: string;
 }
-
-/** process.kill: a negative pid is a group, signal 0 only asks; throws ESRCH where nobody is. */
-export type SendSignal = (pid: number, signal: NodeJS.Signals | 0) => unknown;
 
 export interface ChildOptions {
   /** As it stands in the log: "api#1". */
@@ -225,29 +223,6 @@ export function accepts(address: ServerAddress, timeoutMs: number): Promise<bool
     // A connect to a free port of the ephemeral range can by chance meet itself (TCP simultaneous open).
     socket.once('connect', () => done(address.kind === 'unix' || socket.localPort !== address.port));
   });
-}
-
-/** False when no process of the group is left. */
-function signalGroup(send: SendSignal, group: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    send(-group, signal);
-    return true;
-  } catch (error) {
-    // EPERM: they are there, but changed their user; they cannot be ended by us.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** Polls until the group is empty: there is no event for the end of a grandchild. False when `withinMs` ran out. */
-async function groupGone(send: SendSignal, group: number, withinMs: number): Promise<boolean> {
-  let waitedMs = 0;
-  for (let gapMs = 4; signalGroup(send, group, 0); gapMs = Math.min(50, gapMs * 1.5)) {
-    if (waitedMs >= withinMs) return false;
-    const stepMs = Math.min(gapMs, withinMs - waitedMs);
-    await pause(stepMs);
-    waitedMs += stepMs;
-  }
-  return true;
 }
 
 function messageOf(error: unknown): string {

@@ -7,7 +7,8 @@ import { createServer, type Server } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { ManagedConfig, ServerAddress, UpstreamConfig } from '../config/config.ts';
-import { type Child, type ChildView, createChild, type SendSignal } from './child.ts';
+import { type Child, type ChildView, createChild } from './child.ts';
+import type { SendSignal } from './group.ts';
 import { createGuardian, type Guardian } from './guardian.ts';
 import type { ControlLog } from './log.ts';
 
