@@ -28,5 +28,9 @@ export interface Published {
   readonly certificates: readonly CertificatePair[];
   /** 48 bytes, the same for all workers, so that TLS sessions resume on any of them. */
   readonly ticketKeys: Uint8Array;
+  /** The port http is redirected to; null = there is no https listener. */
+  readonly httpsPort: number | null;
+  /** Client connections one worker may hold. */
+  readonly connectionsPerWorker: number;
   readonly instances: Readonly<Record<string, readonly InstanceSpec[]>>;
 }

@@ -1,7 +1,6 @@
 // What control and the workers say to each other. Control decides rarely and publishes; a worker acknowledges.
 
 import type { Published } from '../config/published.ts';
-import type { StoreStats } from '../store/store.ts';
 
 /** What a worker is born with. */
 export interface WorkerBirth {
@@ -27,23 +26,15 @@ export interface Listening {
   readonly port: number;
 }
 
-export interface WorkerStats {
-  readonly store: StoreStats;
-  readonly connections: number;
-  readonly fills: number;
-}
-
 export type ToWorker =
   /** Bind what is new, parse what must be parsed; change nothing yet. */
   | { readonly kind: 'prepare'; readonly published: Published }
   | { readonly kind: 'commit'; readonly version: number }
   | { readonly kind: 'abandon'; readonly version: number }
-  | { readonly kind: 'drain'; readonly graceMs: number }
-  | { readonly kind: 'stats'; readonly id: number };
+  | { readonly kind: 'drain'; readonly graceMs: number };
 
 export type FromWorker =
   | { readonly kind: 'prepared'; readonly version: number; readonly problem: string | null }
   | { readonly kind: 'committed'; readonly version: number; readonly listening: readonly Listening[] }
   | { readonly kind: 'drained'; readonly finished: number; readonly cut: number }
-  | { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats }
   | { readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string };

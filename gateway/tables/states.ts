@@ -19,7 +19,7 @@ const requestStates = {
   fetch: { holds: 'an upstream fetch runs for this request', next: ['deliver', 'look', 'answer', 'finished'] },
   deliver: { holds: 'the head is final; the body flows to the client', next: ['finished'] },
   answer: { holds: 'we answer ourselves: error, redirect, fixed response', next: ['finished'] },
-  tunnel: { holds: 'the connection was upgraded', next: ['finished'] },
+  tunnel: { holds: 'the connection is handed over to an instance', next: ['answer', 'finished'] },
   finished: { holds: 'logged, counted, released; nothing follows', next: [] },
 } as const;
 

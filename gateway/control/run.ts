@@ -1,0 +1,360 @@
+// The composition root of the control plane: starts everything in order, reloads on SIGHUP or a changed file, drains on
+// SIGTERM. It decides when; what happens is in the parts it calls.
+
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { AdminServer } from '../admin/server.ts';
+import type { Config } from '../config/config.ts';
+import type { LoadResult } from '../config/load.ts';
+import { formatProblems } from '../config/report.ts';
+import type { Logger } from '../observe/log.ts';
+import { createCounterBuffer } from '../observe/counters.ts';
+import { createVitals, VITALS_SLOTS, Vitals } from '../upstream/vitals.ts';
+import { createAddresses } from './addresses.ts';
+import { formatBanner } from './banner.ts';
+import { createManaged, type ManagedOptions, type ManagedUpstream } from './managed.ts';
+import { createProber } from './probe.ts';
+import { createSite, isRunning, type Site } from './site.ts';
+import { bannerInput, statusReport } from './status.ts';
+import { type ConfigWatch, watchConfig } from './watch.ts';
+import { createWorkers, type Workers } from './workers.ts';
+
+export interface RunOptions {
+  /** Of the program. */
+  readonly version: string;
+  readonly load: () => Promise<LoadResult>;
+  /** Absolute path of the file that is watched; '' = none. */
+  readonly file: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly nodeVersion: string;
+  readonly pid: number;
+  /** Path of the running node binary. */
+  readonly execPath: string;
+  /** ms since the epoch when the process began. */
+  readonly startedMs: number;
+  readonly stdoutIsTerminal: boolean;
+  readonly stdoutFd: number;
+  readonly stderrFd: number;
+  readonly colour: boolean;
+  readonly traceStates: boolean;
+  /** process.kill, for process groups of managed upstreams. */
+  readonly kill: ManagedOptions['kill'];
+  readonly writeOut: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => void) => void;
+}
+
+const EXIT = { ok: 0, runtime: 1, config: 78, forced: 130 } as const;
+/** A terminal's Ctrl-C reaches npm's child twice; a second signal counts only after this. */
+const SECOND_SIGNAL_MS = 1_000;
+const CERTIFICATE_CHECK_MS = 3_600_000;
+const FILES_WHEN_UNKNOWN = 20_480;
+
+/** Runs until told to stop; resolves to the exit code. */
+export async function runGateway(options: RunOptions): Promise<number> {
+  const loaded = await options.load();
+  if (!loaded.ok) {
+    options.writeError(formatProblems(loaded.problems, { colour: options.colour }));
+    return EXIT.config;
+  }
+  const { config } = loaded;
+  const { createLogger } = await import('../observe/log.ts');
+  const pretty = config.log.format === 'pretty' || (config.log.format === 'auto' && options.stdoutIsTerminal);
+  const log = createLogger({
+    level: config.log.level,
+    format: config.log.format,
+    fd: options.stdoutFd,
+    terminal: options.stdoutIsTerminal,
+    colour: options.colour,
+  });
+  for (const warning of loaded.warnings) log.warn(formatProblems([warning], { colour: false }).trim());
+  try {
+    return await new Gateway(options, config, log, pretty, await openFilesLimit()).run();
+  } finally {
+    log.flushSync();
+  }
+}
+
+interface LastReload {
+  readonly atMs: number;
+  readonly ok: boolean;
+  readonly problems: string;
+}
+
+class Gateway {
+  readonly #options: RunOptions;
+  readonly #first: Config;
+  readonly #log: Logger;
+  readonly #pretty: boolean;
+  readonly #counters: SharedArrayBuffer;
+  readonly #vitals: Vitals;
+  readonly #site: Site;
+  readonly #workers: Workers;
+  readonly #prober: ReturnType<typeof createProber>;
+  readonly #workerCount: number;
+  #admin: AdminServer | null = null;
+  #tokenFile: string | null = null;
+  #watch: ConfigWatch | null = null;
+  #renewal: NodeJS.Timeout | null = null;
+  #lastReload: LastReload | null = null;
+  #reloading: Promise<unknown> = Promise.resolve();
+  #state: 'starting' | 'ready' | 'draining' = 'starting';
+  #stopAskedMs = 0;
+  #stopAsked: (forced: boolean) => void = () => {};
+
+  constructor(options: RunOptions, config: Config, log: Logger, pretty: boolean, files: number) {
+    this.#options = options;
+    this.#first = config;
+    this.#log = log;
+    this.#pretty = pretty;
+    // Until the cache is one for all workers, more of them would mean more copies of it.
+    this.#workerCount = config.workers === 'auto' ? 1 : config.workers;
+    this.#counters = createCounterBuffer(this.#workerCount);
+    const vitals = createVitals();
+    this.#vitals = new Vitals(vitals);
+    this.#prober = createProber({
+      vitals: this.#vitals,
+      isRunning: (spec) => isRunning(this.#site, spec),
+      log,
+      now: Date.now,
+      rnd: Math.random,
+    });
+    this.#workers = createWorkers({
+      count: this.#workerCount,
+      birth: {
+        vitals,
+        counters: this.#counters,
+        heartbeats: new SharedArrayBuffer(4 * this.#workerCount),
+        logFd: options.stdoutFd,
+        terminal: options.stdoutIsTerminal,
+        colour: options.colour,
+        traceStates: options.traceStates,
+        reusePort: this.#workerCount > 1,
+      },
+      log,
+      onDeath: (row) => this.#vitals.clearWorker(row),
+      now: Date.now,
+    });
+    const addresses = createAddresses();
+    const workers = this.#workers;
+    this.#site = createSite({
+      addresses,
+      workers: () => workers,
+      workerCount: this.#workerCount,
+      prober: this.#prober,
+      vitals: this.#vitals,
+      slots: VITALS_SLOTS,
+      ticketKeys: randomBytes(48),
+      files,
+      startManaged: (upstream) => this.#startManaged(upstream),
+      log,
+      now: Date.now,
+    });
+  }
+
+  async run(): Promise<number> {
+    const asked = new Promise<boolean>((resolve) => {
+      this.#stopAsked = resolve;
+    });
+    let forced = false;
+    const force = new Promise<'forced'>((resolve) => {
+      this.#options.onSignal((signal) => {
+        if (signal === 'SIGHUP') void this.reload();
+        else if (this.#stopAskedMs === 0) {
+          this.#stopAskedMs = Date.now();
+          this.#log.info(`${signal}: draining`);
+          this.#stopAsked(false);
+        } else if (Date.now() - this.#stopAskedMs >= SECOND_SIGNAL_MS) {
+          forced = true;
+          resolve('forced');
+        }
+      });
+    });
+    const problem = await this.#start();
+    if (problem !== null) {
+      this.#options.writeError(`sluice: ${problem}\n`);
+      await this.#end();
+      return EXIT.runtime;
+    }
+    await asked;
+    await Promise.race([this.#drain(), force]);
+    await Promise.race([this.#end(), force]);
+    if (forced) {
+      this.#log.warn('second signal: ending now');
+      this.#site.kill();
+      return EXIT.forced;
+    }
+    return EXIT.ok;
+  }
+
+  /** Reads the file again and applies it whole or not at all. Reloads never overlap. */
+  reload(): Promise<{ ok: boolean; problems: string }> {
+    const next = this.#reloading.then(() => this.#reload());
+    this.#reloading = next;
+    return next;
+  }
+
+  async #start(): Promise<string | null> {
+    const applied = await this.#site.apply(this.#first);
+    if (!applied.ok) return applied.problem;
+    const problem = await this.#startAdmin();
+    if (problem !== null) return problem;
+    if (this.#options.file !== '') this.#watch = await watchConfig(this.#watched(this.#first), () => void this.reload());
+    // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
+    this.#renewal = setInterval(() => void this.#renew(), CERTIFICATE_CHECK_MS);
+    this.#renewal.unref();
+    this.#state = 'ready';
+    this.#sayReady();
+    return null;
+  }
+
+  async #startAdmin(): Promise<string | null> {
+    const { listen, token } = this.#first.admin;
+    if (listen === null) return null;
+    try {
+      const [{ createAdmin }, { ensureToken }] = await Promise.all([import('../admin/server.ts'), import('../admin/token.ts')]);
+      const made = await ensureToken(token, this.#first.tls.folder);
+      this.#tokenFile = made.file;
+      this.#admin = await createAdmin({
+        listen,
+        token: made.token,
+        status: () => this.#status(),
+        readiness: () => this.#readiness(),
+        ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
+      });
+      return null;
+    } catch (error) {
+      return `admin: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  async #startManaged(upstream: Config['upstreams'][number]): Promise<ManagedUpstream> {
+    const managed = await createManaged({
+      upstream,
+      nodeFolder: dirname(this.#options.execPath),
+      env: this.#options.env,
+      kill: this.#options.kill,
+      log: this.#log,
+      now: Date.now,
+      rnd: Math.random,
+      onState: (instance) => this.#prober.changed(instance.id),
+    });
+    await managed.start();
+    return managed;
+  }
+
+  async #reload(): Promise<{ ok: boolean; problems: string }> {
+    if (this.#state !== 'ready') return { ok: false, problems: 'not while starting or draining' };
+    const beganMs = Date.now();
+    const before = this.#site.served?.published.config.hash ?? '';
+    let problems = '';
+    try {
+      const loaded = await this.#options.load();
+      if (!loaded.ok) problems = formatProblems(loaded.problems, { colour: false });
+      else {
+        const workers = loaded.config.workers === 'auto' ? 1 : loaded.config.workers;
+        if (workers !== this.#workerCount) this.#log.warn('workers: a new number applies after a restart');
+        if (JSON.stringify(loaded.config.admin) !== JSON.stringify(this.#first.admin)) this.#log.warn('admin: a change applies after a restart');
+        const applied = await this.#site.apply(loaded.config);
+        if (!applied.ok) problems = applied.problem;
+        else {
+          for (const warning of loaded.warnings) this.#log.warn(formatProblems([warning], { colour: false }).trim());
+          await this.#watch?.follow(this.#watched(loaded.config));
+        }
+      }
+    } catch (error) {
+      problems = error instanceof Error ? error.message : String(error);
+    }
+    const ok = problems === '';
+    this.#lastReload = { atMs: beganMs, ok, problems };
+    const after = this.#site.served?.published.config.hash ?? '';
+    if (ok) this.#log.info(`reloaded in ${Date.now() - beganMs} ms (config ${before.slice(0, 8)} to ${after.slice(0, 8)})`, { event: 'reload', ok });
+    else this.#log.error(`reload refused, the old config stays: ${problems}`, { event: 'reload', ok });
+    return { ok, problems };
+  }
+
+  /** Applies what is served once more, so that renewed certificates are read. */
+  async #renew(): Promise<void> {
+    const served = this.#site.served;
+    if (served === null || served.published.certificates.length === 0) return;
+    const next = this.#reloading.then(() => this.#site.apply(served.published.config));
+    this.#reloading = next;
+    const outcome = await next;
+    if (!outcome.ok) this.#log.error(`certificates could not be renewed: ${outcome.problem}`);
+  }
+
+  #watched(config: Config): string[] {
+    const files = [this.#options.file];
+    for (const { cert, key } of config.tls.certificates) files.push(cert, key);
+    return files;
+  }
+
+  async #drain(): Promise<void> {
+    this.#state = 'draining';
+    await this.#reloading;
+    const { delayMs, graceMs } = (this.#site.served?.published.config ?? this.#first).shutdown;
+    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const beganMs = Date.now();
+    const { finished, cut } = await this.#workers.drain(graceMs);
+    const left = cut === 0 ? '' : `, cut ${cut}`;
+    this.#log.info(`drained ${finished} requests in ${((Date.now() - beganMs) / 1000).toFixed(1)} s${left}`, { finished, cut });
+  }
+
+  async #end(): Promise<void> {
+    if (this.#renewal !== null) clearInterval(this.#renewal);
+    this.#watch?.close();
+    this.#prober.stop();
+    await this.#workers.terminate();
+    await Promise.all([this.#site.stop(), this.#admin?.close()]);
+  }
+
+  #readiness(): { ready: boolean; reasons: readonly string[] } {
+    const reasons: string[] = [];
+    if (this.#state !== 'ready') reasons.push(this.#state);
+    if (this.#workers.states().every(({ alive }) => !alive)) reasons.push('no worker is alive');
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  #view(): Parameters<typeof statusReport>[0] {
+    return {
+      options: this.#options,
+      site: this.#site,
+      workers: this.#workers,
+      prober: this.#prober,
+      vitals: this.#vitals,
+      workerCount: this.#workerCount,
+      counters: this.#counters,
+      readiness: this.#readiness(),
+      draining: this.#state === 'draining',
+      lastReload: this.#lastReload,
+      adminUrl: this.#admin?.url ?? null,
+      tokenFile: this.#tokenFile,
+    };
+  }
+
+  #status(): ReturnType<typeof statusReport> {
+    return statusReport(this.#view(), Date.now());
+  }
+
+  #sayReady(): void {
+    if (this.#pretty) {
+      this.#options.writeOut(formatBanner(bannerInput(this.#view(), Date.now())));
+      return;
+    }
+    const listeners = (this.#site.served?.listening ?? []).map(({ protocol, text, port }) => ({ protocol, text, port }));
+    const admin = this.#admin === null ? null : { url: this.#admin.url, port: Number(/:(\d+)$/.exec(this.#admin.url)?.[1] ?? 0) };
+    this.#log.info('ready', { listeners, admin, workers: this.#workerCount, ready_ms: Date.now() - this.#options.startedMs });
+  }
+}
+
+/** Open files this process may have, by /proc; a careful guess elsewhere. */
+async function openFilesLimit(): Promise<number> {
+  try {
+    const text = await readFile('/proc/self/limits', 'utf8');
+    const soft = /^Max open files\s+(\d+)/m.exec(text)?.[1];
+    return soft === undefined ? FILES_WHEN_UNKNOWN : Number(soft);
+  } catch {
+    return FILES_WHEN_UNKNOWN;
+  }
+}

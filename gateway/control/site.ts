@@ -1,0 +1,173 @@
+// What is served now, and how a new config takes its place: addresses claimed, certificates read, processes started,
+// everything prepared on all workers, then committed on all or on none. One application at a time.
+
+import type { Config, UpstreamConfig } from '../config/config.ts';
+import type { InstanceSpec, Published } from '../config/published.ts';
+import type { Vitals } from '../upstream/vitals.ts';
+import type { Addresses } from './addresses.ts';
+import { certificatesFor } from './certificates.ts';
+import { createInstanceRegistry } from './instances.ts';
+import type { ControlLog } from './log.ts';
+import type { ManagedUpstream } from './managed.ts';
+import type { Listening } from './messages.ts';
+import type { Prober } from './probe.ts';
+import type { Workers } from './workers.ts';
+
+export interface SiteOptions {
+  readonly addresses: Addresses;
+  readonly workers: () => Workers;
+  readonly workerCount: number;
+  readonly prober: Prober;
+  readonly vitals: Vitals;
+  readonly slots: number;
+  readonly ticketKeys: Uint8Array;
+  /** Open files the process may have; bounds the connections when the config says auto. */
+  readonly files: number;
+  readonly startManaged: (upstream: UpstreamConfig) => Promise<ManagedUpstream>;
+  readonly log: ControlLog;
+  readonly now: () => number;
+}
+
+export type ApplyOutcome = { readonly ok: true } | { readonly ok: false; readonly problem: string };
+
+/** What is served. */
+export interface Served {
+  readonly published: Published;
+  readonly listening: readonly Listening[];
+  readonly appliedMs: number;
+}
+
+export interface Site {
+  apply(config: Config): Promise<ApplyOutcome>;
+  readonly served: Served | null;
+  managedOf(upstream: string): ManagedUpstream | null;
+  /** Ends every managed process. */
+  stop(): Promise<void>;
+  /** The same without waiting. */
+  kill(): void;
+}
+
+interface Running {
+  readonly upstream: ManagedUpstream;
+  /** What it was started from; another text means another set of processes. */
+  readonly text: string;
+}
+
+/** Files that are neither clients nor upstream connections. */
+const OTHER_FILES = 512;
+const RETIRE_POLL_MS = 500;
+/** A process whose upstream left the config is stopped when its last request ended, or after this long. */
+const RETIRE_MS = 60_000;
+
+export function createSite(options: SiteOptions): Site {
+  const { log, prober, vitals } = options;
+  const registry = createInstanceRegistry({ slots: options.slots });
+  let served: Served | null = null;
+  let managed = new Map<string, Running>();
+  const leaving = new Set<Promise<void>>();
+  let stopping = false;
+  let version = 0;
+
+  async function apply(config: Config): Promise<ApplyOutcome> {
+    const claimed = await options.addresses.claim(config.listen);
+    if (!claimed.ok) return claimed;
+    const certificates = await certificatesFor(config.tls, config.listen.https.length > 0, options.now(), log);
+    if (!certificates.ok) return certificates;
+    const next = await manage(config);
+    if (!next.ok) return next;
+    const outcome = await publish({ ...config, listen: claimed.listen }, certificates.pairs, next.running);
+    if (!outcome.ok) await stopOthers(next.running, managed);
+    return outcome;
+  }
+
+  /** Keeps the processes whose config is the same and starts the new ones. */
+  async function manage(config: Config): Promise<{ ok: true; running: Map<string, Running> } | { ok: false; problem: string }> {
+    const running = new Map<string, Running>();
+    const wanted = config.upstreams.filter((upstream) => upstream.managed !== null);
+    const started = await Promise.allSettled(
+      wanted.map(async (upstream) => {
+        const text = JSON.stringify(upstream.managed);
+        const kept = managed.get(upstream.name);
+        running.set(upstream.name, kept?.text === text ? kept : { upstream: await options.startManaged(upstream), text });
+      }),
+    );
+    const failed = started.find((one) => one.status === 'rejected');
+    if (failed === undefined) return { ok: true, running };
+    await stopOthers(running, managed);
+    return { ok: false, problem: String(failed.reason instanceof Error ? failed.reason.message : failed.reason) };
+  }
+
+  async function publish(config: Config, pairs: Published['certificates'], running: Map<string, Running>): Promise<ApplyOutcome> {
+    const addresses = Object.fromEntries([...running].map(([name, one]) => [name, one.upstream.addresses]));
+    const specs = registry.specs(config, addresses);
+    if (!specs.ok) return specs;
+    const https = config.listen.https.find((address) => address.kind === 'tcp');
+    const limit = config.limits.connections ?? Math.max(64, Math.floor((options.files - OTHER_FILES) / 2));
+    const published: Published = {
+      version: version + 1,
+      config,
+      certificates: pairs,
+      ticketKeys: options.ticketKeys,
+      httpsPort: https === undefined || https.kind !== 'tcp' ? null : https.port,
+      connectionsPerWorker: Math.max(1, Math.ceil(limit / options.workerCount)),
+      instances: specs.specs,
+    };
+    const before = managed;
+    // Asked by the prober while it applies: which processes run.
+    managed = running;
+    prober.apply(config.upstreams, specs.specs);
+    const outcome = await options.workers().publish(published);
+    if (!outcome.ok) {
+      managed = before;
+      if (served !== null) prober.apply(served.published.config.upstreams, served.published.instances);
+      return outcome;
+    }
+    version++;
+    options.addresses.commit(config.listen);
+    served = { published, listening: outcome.listening, appliedMs: options.now() };
+    retire(registry.commit(specs.specs), before, running);
+    return { ok: true };
+  }
+
+  /** Lets go of instances that left, when nothing runs on them any more. */
+  function retire(left: readonly { id: string; slot: number }[], before: Map<string, Running>, after: Map<string, Running>): void {
+    const stops = [...before].filter(([name, one]) => after.get(name) !== one).map(([, one]) => one.upstream);
+    if (left.length === 0 && stops.length === 0) return;
+    const done = (async () => {
+      const untilMs = options.now() + RETIRE_MS;
+      do await new Promise((resolve) => setTimeout(resolve, RETIRE_POLL_MS));
+      while (!stopping && options.now() < untilMs && left.some(({ slot }) => vitals.inflight(slot, options.workerCount) > 0));
+      await Promise.all(stops.map((upstream) => upstream.stop()));
+      for (const { id } of left) registry.retire(id);
+    })();
+    leaving.add(done);
+    void done.finally(() => leaving.delete(done));
+  }
+
+  return {
+    apply,
+    get served() {
+      return served;
+    },
+    managedOf: (name) => managed.get(name)?.upstream ?? null,
+    async stop() {
+      stopping = true;
+      await Promise.all([...managed.values()].map((one) => one.upstream.stop()));
+      await Promise.all(leaving);
+    },
+    kill() {
+      for (const one of managed.values()) one.upstream.kill();
+    },
+  };
+}
+
+async function stopOthers(running: Map<string, Running>, kept: Map<string, Running>): Promise<void> {
+  await Promise.all([...running].filter(([name, one]) => kept.get(name) !== one).map(([, one]) => one.upstream.stop()));
+}
+
+/** The instance with this id, for asking whether its process runs. */
+export function isRunning(site: Site, spec: InstanceSpec): boolean {
+  const [name = ''] = spec.id.split('/', 1);
+  const states = site.managedOf(name)?.states() ?? [];
+  return states.some((one) => one.id === spec.id && one.state === 'running');
+}

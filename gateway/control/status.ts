@@ -1,0 +1,124 @@
+// Gathers what /api/status and the banner show from the parts of control. Reads only.
+
+import type { StatusReport } from '../admin/status.ts';
+import { readCounters } from '../observe/counters.ts';
+import type { Vitals } from '../upstream/vitals.ts';
+import { type BannerInput, describeAction, describeCache } from './banner.ts';
+import { addressName } from './instances.ts';
+import type { Prober } from './probe.ts';
+import type { RunOptions } from './run.ts';
+import type { Site } from './site.ts';
+import type { Workers } from './workers.ts';
+
+/** The parts that are looked at. */
+export interface View {
+  readonly options: Pick<RunOptions, 'version' | 'startedMs' | 'colour' | 'nodeVersion' | 'pid'>;
+  readonly site: Site;
+  readonly workers: Workers;
+  readonly prober: Prober;
+  readonly vitals: Vitals;
+  readonly workerCount: number;
+  readonly counters: SharedArrayBuffer;
+  readonly readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
+  readonly draining: boolean;
+  readonly lastReload: StatusReport['config']['lastReload'];
+  readonly adminUrl: string | null;
+  readonly tokenFile: string | null;
+}
+
+export function statusReport(view: View, nowMs: number): StatusReport {
+  const { options, site, readiness } = view;
+  const served = site.served;
+  const config = served?.published.config;
+  const counters = readCounters(view.counters);
+  return {
+    version: options.version,
+    node: options.nodeVersion,
+    pid: options.pid,
+    startedMs: options.startedMs,
+    uptimeMs: nowMs - options.startedMs,
+    config: {
+      file: config?.file ?? '',
+      hash: config?.hash ?? '',
+      version: served?.published.version ?? 0,
+      appliedMs: served?.appliedMs ?? 0,
+      lastReload: view.lastReload,
+    },
+    ready: readiness.ready,
+    reasons: readiness.reasons,
+    listeners: (served?.listening ?? []).map(({ protocol, text, port }) => ({ scheme: protocol, address: withPort(text, port) })),
+    workers: view.workers.states().map(({ row, alive, restarts }) => ({
+      id: row,
+      state: !alive ? 'gone' : view.draining ? 'draining' : readiness.ready ? 'ready' : 'starting',
+      restarts,
+      configVersion: served?.published.version ?? 0,
+    })),
+    routes: (config?.routes ?? []).map((route) => ({
+      name: route.name,
+      at: route.at,
+      match: `${route.match.host ?? ''}${route.match.path}${route.match.prefix ? '*' : ''}`,
+      to: describeAction(route.action),
+      cache: describeCache(route),
+    })),
+    upstreams: (config?.upstreams ?? []).map((upstream) => ({
+      name: upstream.name,
+      balance: upstream.balance,
+      instances: instancesOf(view, upstream.name),
+    })),
+    cache: {
+      memoryBytes: config?.cache.memoryBytes ?? 0,
+      usedBytes: counters.store_bytes,
+      objects: counters.store_entries,
+      hits: counters.cache_hit,
+      misses: counters.cache_miss,
+      evictions: counters.store_evictions,
+    },
+    counters,
+    certificates: (served?.published.certificates ?? []).map(({ hosts, notAfterMs }) => ({ hosts, notAfterMs })),
+  };
+}
+
+function instancesOf(view: View, upstream: string): StatusReport['upstreams'][number]['instances'] {
+  const processes = view.site.managedOf(upstream)?.states() ?? [];
+  return (view.site.served?.published.instances[upstream] ?? []).map((spec) => {
+    const health = view.prober.health(spec.id);
+    const child = processes.find((one) => one.id === spec.id);
+    return {
+      id: spec.id,
+      address: addressName(spec.address),
+      weight: spec.weight,
+      state: health?.state ?? 'unknown',
+      inFlight: view.vitals.inflight(spec.slot, view.workerCount),
+      evidence: health?.evidence ?? '',
+      process:
+        child === undefined ? null : { pid: child.pid, restarts: child.restarts, state: child.state, lastExit: child.lastExit },
+    };
+  });
+}
+
+/** The address as it was written, port 0 by the number it became. */
+function withPort(text: string, port: number): string {
+  return port === 0 ? text : text.replace(/:0$/, `:${port}`);
+}
+
+export function bannerInput(view: View, nowMs: number): BannerInput {
+  const served = view.site.served;
+  if (served === null) throw new Error('nothing is served yet');
+  const { config } = served.published;
+  return {
+    version: view.options.version,
+    readyMs: nowMs - view.options.startedMs,
+    config,
+    workers: view.workerCount,
+    listeners: [
+      ...config.listen.http.map((address) => ({ scheme: 'http' as const, address })),
+      ...config.listen.https.map((address) => ({ scheme: 'https' as const, address })),
+    ],
+    instances: config.upstreams.flatMap(({ name }) =>
+      instancesOf(view, name).map(({ id, address, state }) => ({ upstream: name, id, address, state })),
+    ),
+    adminUrl: view.adminUrl,
+    tokenFile: view.tokenFile,
+    colour: view.options.colour,
+  };
+}

@@ -1,0 +1,390 @@
+// The upstream machine: prepare → pick → send → head → body → sealed or failed. It may outlive its client. It draws from
+// pools, decides by policy what is stored, and never writes to a client: those who wait get an Outcome and read a Body.
+
+import { mayRetry } from '../balance/retry.ts';
+import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
+import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
+import type { RequestHead } from '../http/request.ts';
+import { conditionalFields, confirmsStored, mergeNotModified } from '../policy/validate.ts';
+import { mayStore, type StoreVerdict } from '../policy/storing.ts';
+import type { WorkerState } from '../runtime.ts';
+import { hasRoom, putEntry, replaceEntry, type StoredEntry } from '../store/entries.ts';
+import { type ErrorWord, ERRORS } from '../tables/errors.ts';
+import { FETCH_STATES, type FetchState } from '../tables/states.ts';
+import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
+import { Body, type Source } from './body.ts';
+import { describe, errorOf, type Outcome } from './outcome.ts';
+import { outgoingFields } from './prepare.ts';
+import type { Upload } from './upload.ts';
+
+/** Everything a fetch is told. */
+export interface FetchPlan {
+  readonly state: WorkerState<Fetch>;
+  readonly route: RouteConfig;
+  readonly request: RequestHead;
+  readonly upstream: Upstream;
+  readonly timeouts: TimeoutsConfig;
+  readonly rules: CacheRules;
+  readonly variants: number;
+  readonly hitForMissMs: number;
+  /** Bytes that bodies on their way to the store may hold together. */
+  readonly keepBytes: number;
+  readonly path: string;
+  /** Identity fields (X-Forwarded-*, Via, request id) for this hop. */
+  readonly identity: Fields;
+  readonly upload: Upload | null;
+  readonly uploadBytes: number | null;
+  /** Primary cache key; null = the answer is not stored. */
+  readonly key: string | null;
+  /** The key under which waiters find this fetch; null = it fetches alone. */
+  readonly fillKey: string | null;
+  /** What to validate; null = fetch whole. */
+  readonly stale: StoredEntry | null;
+}
+
+/** Somebody who waits for a fetch's head. */
+export interface Waiter {
+  /** The outcome is there. Called at most once. */
+  onOutcome(fetch: Fetch): void;
+  /** An interim response (103) passed by; only the one that began the fetch is told. */
+  onInterim(status: number, fields: Fields): void;
+}
+
+const none: ReadonlySet<Instance> = new Set();
+const framing: ReadonlySet<string> = new Set(['content-length']);
+const conditionals: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
+
+export class Fetch implements Source {
+  readonly plan: FetchPlan;
+  readonly startedMs: number;
+  /** When the final head came; 0 = not yet. */
+  headMs = 0;
+  outcome: Outcome = { kind: 'pending' };
+  state: FetchState = 'prepare';
+  body: Body | null = null;
+  instance: Instance | null = null;
+  tries = 0;
+  readonly #tried = new Set<Instance>();
+  readonly #waiters = new Set<Waiter>();
+  #leader: Waiter | null = null;
+  #attempt: Attempt | null = null;
+  #fields: Fields = [];
+  #keptBytes = 0;
+  #totalTimer: ReturnType<typeof setTimeout> | null = null;
+  #timedOut = false;
+  #stale: StoredEntry | null;
+  /** The 304 spoke of another representation than the stored one. */
+  #unconfirmed = false;
+
+  constructor(plan: FetchPlan, nowMs: number) {
+    this.plan = plan;
+    this.#stale = plan.stale;
+    this.startedMs = nowMs;
+  }
+
+  /** Begins. The leader's outcome comes later, never from within this call. */
+  start(leader: Waiter): void {
+    this.#leader = leader;
+    this.#waiters.add(leader);
+    const { plan } = this;
+    if (plan.fillKey !== null) plan.state.fills.open(plan.fillKey, this);
+    if (plan.timeouts.totalMs !== null) {
+      this.#totalTimer = setTimeout(() => {
+        this.#timedOut = true;
+        this.#attempt?.abort();
+      }, plan.timeouts.totalMs);
+    }
+    this.#fields = this.#prepare();
+    this.#go('pick');
+    queueMicrotask(() => this.#pick(null));
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** One more who waits for the same head. */
+  wait(waiter: Waiter): void {
+    this.#waiters.add(waiter);
+  }
+
+  /** A waiter left before the head. With nobody left the upstream is let go. */
+  abandon(waiter: Waiter): void {
+    if (this.#leader === waiter) this.#leader = null;
+    this.#waiters.delete(waiter);
+    this.#letGo();
+  }
+
+  /** A reader left the body. */
+  readerLeft(): void {
+    this.#letGo();
+  }
+
+  pause(): void {
+    this.#attempt?.pause();
+  }
+
+  resume(): void {
+    this.#attempt?.resume();
+  }
+
+  #letGo(): void {
+    if (this.state === 'sealed' || this.state === 'failed' || this.#waiters.size > 0) return;
+    if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
+    this.#attempt?.abort();
+    // Between two attempts there is nothing to abort; #pick sees that nobody waits.
+  }
+
+  #go(next: FetchState): void {
+    if (!FETCH_STATES[this.state].next.includes(next)) throw new Error(`fetch: ${this.state} → ${next} is not in the table`);
+    this.plan.state.trace?.(`${this.plan.request.requestId} fetch ${this.state} → ${next}`);
+    this.state = next;
+  }
+
+  #prepare(): Fields {
+    const { plan } = this;
+    let fields: Fields = plan.request.fields;
+    if (this.#stale !== null) fields = conditionalFields(fields, this.#stale.head);
+    // A shared fetch asks for the whole: the client's own conditions are judged against what comes.
+    else if (plan.fillKey !== null) fields = withoutFields(fields, conditionals);
+    return outgoingFields(fields, plan.route.requestHeaders, plan.identity);
+  }
+
+  #pick(failure: Failure | null): void {
+    const { plan } = this;
+    if (this.#waiters.size === 0) return this.#fail('internal', 'everybody left');
+    const nowMs = plan.state.now();
+    let instance = plan.upstream.pick(this.#tried, nowMs, plan.state.rnd);
+    // A single instance whose kept-alive connection died may well answer on a fresh one.
+    if (instance === null && failure?.word === 'reset') instance = plan.upstream.pick(none, nowMs, plan.state.rnd);
+    if (instance === null) {
+      if (failure === null) return this.#fail('no-instance', 'no instance is up');
+      return this.#fail(this.#errorOf(failure), describe(failure));
+    }
+    this.instance = instance;
+    this.#tried.add(instance);
+    this.tries++;
+    plan.state.count('upstream_tries', 1);
+    this.#go('send');
+    const host =
+      plan.upstream.host === 'keep'
+        ? plan.request.authority
+        : plan.upstream.host === 'upstream'
+          ? instance.authority
+          : plan.upstream.host;
+    this.#attempt = instance.send(
+      {
+        method: plan.request.method,
+        path: plan.path,
+        fields: ['host', host, ...this.#fields],
+        body: plan.upload === null ? null : plan.upload.open(),
+        bodyBytes: plan.uploadBytes,
+        timeouts: plan.timeouts,
+      },
+      this.#handlers(),
+    );
+  }
+
+  #handlers(): AttemptHandlers {
+    return {
+      onInterim: (status, fields) => this.#leader?.onInterim(status, fields),
+      onHead: (status, fields) => this.#onHead(status, fields),
+      onData: (chunk) => this.#onData(chunk),
+      onEnd: (trailers) => this.#onEnd(trailers),
+      onFailure: (failure) => this.#onFailure(failure),
+    };
+  }
+
+  #onHead(status: number, received: Fields): void {
+    const { plan } = this;
+    this.headMs = plan.state.now();
+    this.#go('head');
+    if (status === 304 && this.#stale !== null) {
+      if (confirmsStored(this.#stale.head, received)) this.#validated(this.#stale, received);
+      else this.#unconfirmed = true;
+      return;
+    }
+    const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
+    const fields = withoutFields(received, framing);
+    const verdict = this.#verdict(status, fields, bodyBytes);
+    let storing: { head: StoreVerdictHead; vary: readonly string[] } | null = null;
+    let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
+    if (verdict !== null && verdict.store) {
+      if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants)) reason = 'too-many-variants';
+      else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.keepBytes) reason = 'store-full';
+      else storing = { head: verdict.head, vary: verdict.vary };
+    } else if (verdict !== null) {
+      reason = verdict.reason;
+      if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null) plan.state.fills.missed(plan.key, this.headMs + plan.hitForMissMs);
+    }
+    // What the origin now says replaces what it said before, unless it merely failed.
+    if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
+    if (storing === null) this.#closeFill();
+    else if (plan.key !== null) plan.state.fills.stored(plan.key);
+    this.body = new Body(this, storing !== null);
+    this.outcome = { kind: 'head', status, fields, bodyBytes, storing, reason };
+    this.#go('body');
+    this.#tell();
+    this.#letGo();
+  }
+
+  #verdict(status: number, responseFields: Fields, bodyBytes: number | null): StoreVerdict | null {
+    const { plan } = this;
+    if (plan.key === null) return null;
+    return mayStore({
+      method: plan.request.method,
+      requestFields: plan.request.fields,
+      status,
+      responseFields,
+      requestMs: this.startedMs,
+      responseMs: this.headMs,
+      bodyBytes,
+      rules: plan.rules,
+    });
+  }
+
+  /** RFC 9111 4.3.4: the stored response is good, with the 304's fields laid over its own. */
+  #validated(stale: StoredEntry, fields: Fields): void {
+    const { plan } = this;
+    const verdict = mergeNotModified(stale.head, {
+      method: plan.request.method,
+      requestFields: plan.request.fields,
+      status: 304,
+      responseFields: fields,
+      requestMs: this.startedMs,
+      responseMs: this.headMs,
+      bodyBytes: stale.head.bodyBytes,
+      rules: plan.rules,
+    });
+    const entry: StoredEntry = verdict.store ? { key: stale.key, head: verdict.head, body: stale.body } : stale;
+    const storing = verdict.store && !this.#purged() && replaceEntry(plan.state.store, entry);
+    if (!storing) plan.state.store.delete(stale.key);
+    this.#closeFill();
+    this.outcome = { kind: 'validated', entry, storing };
+    this.#tell();
+  }
+
+  #onData(chunk: Buffer): void {
+    const body = this.body;
+    if (body === null) return;
+    if (body.kept) {
+      const { plan } = this;
+      this.#keptBytes += chunk.length;
+      plan.state.keptBytes += chunk.length;
+      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.keepBytes) this.#dropKept();
+    }
+    body.push(chunk);
+    this.#letGo();
+  }
+
+  /** The body outgrew the store: those who read it go on, nobody new joins. */
+  #dropKept(): void {
+    this.#closeFill();
+    this.#releaseKept();
+    this.body?.release();
+  }
+
+  #onEnd(trailers: Fields): void {
+    const { plan, outcome } = this;
+    if (this.#unconfirmed) return this.#askAgain();
+    this.#finish();
+    this.#go('sealed');
+    const body = this.body;
+    if (body === null) return;
+    if (outcome.kind === 'head' && outcome.storing !== null && body.kept && plan.key !== null && !this.#purged()) {
+      const head = { ...outcome.storing.head, bodyBytes: body.bytes };
+      putEntry(plan.state.store, plan.key, outcome.storing.vary, plan.request.fields, head, body.chunks());
+    }
+    this.#closeFill();
+    this.#releaseKept();
+    body.seal(trailers);
+  }
+
+  /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask for the whole. */
+  #askAgain(): void {
+    if (this.#stale !== null) this.plan.state.store.delete(this.#stale.key);
+    this.#stale = null;
+    this.#unconfirmed = false;
+    this.#tried.clear();
+    this.#fields = this.#prepare();
+    this.#go('pick');
+    this.#pick(null);
+  }
+
+  #onFailure(failure: Failure): void {
+    const { plan } = this;
+    if (this.state === 'send' && !this.#timedOut && this.#retries(failure)) {
+      plan.state.count('upstream_retries', 1);
+      this.#go('pick');
+      this.#pick(failure);
+      return;
+    }
+    this.#fail(this.#errorOf(failure), describe(failure));
+  }
+
+  #retries(failure: Failure): boolean {
+    const { plan } = this;
+    if (this.#waiters.size === 0) return false;
+    const may = mayRetry({
+      failure,
+      method: plan.request.method,
+      bodyReplayable: plan.upload === null || plan.upload.replayable,
+      headSentToClient: false,
+      attempt: this.tries,
+    });
+    return may && plan.upstream.mayRetry(plan.state.now());
+  }
+
+  #errorOf(failure: Failure): ErrorWord {
+    if (this.#timedOut) return 'upstream-timeout';
+    if (failure.word === 'client' && this.plan.upload?.tooLarge === true) return 'body-too-large';
+    return errorOf(failure);
+  }
+
+  #fail(error: ErrorWord, detail: string): void {
+    this.#finish();
+    this.#go('failed');
+    this.#closeFill();
+    this.#releaseKept();
+    if (ERRORS[error].source === 'upstream') this.plan.state.count('upstream_failures', 1);
+    if (this.outcome.kind === 'pending') {
+      this.outcome = { kind: 'failed', error, detail };
+      this.#tell();
+    }
+    this.body?.fail();
+  }
+
+  #tell(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onOutcome(this);
+  }
+
+  /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
+  #purged(): boolean {
+    return this.plan.key !== null && this.plan.state.purges.newestMs(this.plan.key) >= this.startedMs;
+  }
+
+  #closeFill(): void {
+    if (this.plan.fillKey !== null) this.plan.state.fills.close(this.plan.fillKey, this);
+  }
+
+  #releaseKept(): void {
+    this.plan.state.keptBytes -= this.#keptBytes;
+    this.#keptBytes = 0;
+  }
+
+  #finish(): void {
+    this.#attempt = null;
+    this.#leader = null;
+    if (this.#totalTimer !== null) clearTimeout(this.#totalTimer);
+    this.#totalTimer = null;
+  }
+}
+
+type StoreVerdictHead = Extract<StoreVerdict, { store: true }>['head'];
+
+/** Content-Length as the attempt checked it: digits only, or absent. */
+function bodyLength(value: string | undefined): number | null {
+  return value === undefined ? null : Number(value);
+}

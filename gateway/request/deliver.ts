@@ -1,0 +1,82 @@
+// The last step that speaks to the client: a stored response, or the body of a running fetch as it comes. Waits for
+// nothing itself; the exchange ends when the Downstream closes.
+
+import type { Fetch } from '../fetch/fetch.ts';
+import type { Sink } from '../fetch/body.ts';
+import { fieldOf } from '../http/fields.ts';
+import { ifRangeHolds } from '../http/conditional.ts';
+import { parseRange } from '../http/range.ts';
+import type { RequestHead } from '../http/request.ts';
+import { clientNotModified } from '../policy/validate.ts';
+import type { StoredEntry } from '../store/entries.ts';
+import type { Exchange } from './exchange.ts';
+import { respondFetched, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
+
+/** A body nobody wants is read up to here, so that its connection can be used again; a longer one is cut. */
+const DISCARD_BYTES = 65_536;
+
+export function deliver(x: Exchange): null {
+  const { request, entry, fetch } = x;
+  if (request === null) throw new Error('deliver without a request');
+  const nowMs = x.runtime.state.now();
+  if (entry !== null) deliverStored(x, request, entry, nowMs);
+  else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
+  else throw new Error('deliver without anything to deliver');
+  return null;
+}
+
+function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, nowMs: number): void {
+  // RFC 9110 13.2.1: conditions and ranges apply only where the plain answer would be a 200.
+  const plain = entry.head.status === 200;
+  if (plain && clientNotModified(entry.head, request.fields)) return respondStored(x, entry, nowMs, { notModified: true });
+  const wanted = fieldOf(request.fields, 'range');
+  if (wanted !== undefined && plain && request.method === 'GET' && ifRangeHolds(request.fields, entry.head)) {
+    const range = parseRange(wanted, entry.body.length);
+    if (range === 'unsatisfiable') return respondUnsatisfiable(x, entry, nowMs);
+    if (range !== null) return respondRange(x, entry, nowMs, range.start, range.end);
+  }
+  respondStored(x, entry, nowMs, { notModified: false });
+}
+
+function deliverFetched(x: Exchange, request: RequestHead, fetch: Fetch, nowMs: number): void {
+  const { outcome, body } = fetch;
+  const { downstream } = x;
+  if (outcome.kind !== 'head' || body === null) throw new Error(`deliver in the outcome ${outcome.kind}`);
+  const head = outcome.storing?.head;
+  const notModified =
+    fetch.plan.fillKey !== null && outcome.status === 200 && head !== undefined && clientNotModified(head, request.fields);
+  if (!respondFetched(x, fetch, outcome, nowMs, notModified)) {
+    if (!x.follows) discard(fetch);
+    return;
+  }
+  const reader = body.read({
+    write: (chunk) => downstream.write(chunk),
+    end: (trailers) => downstream.end(trailers),
+    abort: () => downstream.abort(),
+  });
+  if (reader === null) throw new Error('the first bytes of the body are gone');
+  downstream.onDrain = () => reader.resume();
+  x.onGone = () => {
+    reader.leave();
+    fetch.readerLeft();
+  };
+}
+
+/** Reads a body away: the answer needed none of it. */
+function discard(fetch: Fetch): void {
+  let bytes = 0;
+  const sink: Sink = {
+    write: (chunk) => {
+      bytes += chunk.length;
+      if (bytes > DISCARD_BYTES) queueMicrotask(() => leave());
+      return true;
+    },
+    end: () => {},
+    abort: () => {},
+  };
+  const reader = fetch.body?.read(sink) ?? null;
+  const leave = (): void => {
+    reader?.leave();
+    fetch.readerLeft();
+  };
+}

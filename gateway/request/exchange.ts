@@ -1,0 +1,225 @@
+// One client request and its walk through the states of tables/states.ts. A step does one thing and returns the next
+// state, or null when it must wait; whoever it waits for calls `resume`. Every exchange reaches `finished` exactly once, and
+// only there is it logged, counted and released.
+
+import type { RouteConfig } from '../config/config.ts';
+import type { Fetch, Waiter } from '../fetch/fetch.ts';
+import type { Reader } from '../fetch/body.ts';
+import type { Upload } from '../fetch/upload.ts';
+import type { Fields } from '../http/fields.ts';
+import type { RequestHead } from '../http/request.ts';
+import type { Runtime } from '../runtime.ts';
+import type { StoredEntry } from '../store/entries.ts';
+import { cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
+import type { ErrorWord } from '../tables/errors.ts';
+import type { Reason } from '../tables/reasons.ts';
+import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
+import type { Instance, Upstream } from '../upstream/upstream.ts';
+import type { Downstream, UpgradeRequest } from './downstream.ts';
+
+/** How the cache took part, for the log and the counters. */
+export type CacheWord = '' | 'hit' | 'miss' | 'revalidated' | 'stale' | 'collapsed' | 'bypass';
+
+/** Why a request went to the upstream, in the words of RFC 9211 2.2. */
+export type Forward = '' | 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial';
+
+/** What we answer ourselves. */
+export interface OwnAnswer {
+  readonly status: number;
+  readonly fields: Fields;
+  readonly body: string;
+}
+
+export type Step = (x: Exchange) => RequestState | null;
+export type Steps = Readonly<Record<Exclude<RequestState, 'finished'>, Step>>;
+
+export class Exchange implements Waiter {
+  readonly runtime: Runtime<Fetch>;
+  readonly downstream: Downstream;
+  readonly upgrade: UpgradeRequest | null;
+  state: RequestState = 'receive';
+  request: RequestHead | null = null;
+  peerTrusted = false;
+  route: RouteConfig | null = null;
+  upstream: Upstream | null = null;
+  upload: Upload | null = null;
+  /** Primary cache key; null = nothing is looked up or stored. */
+  key: string | null = null;
+  /** Where requests for the same response meet; null = alone. */
+  fillKey: string | null = null;
+  /** The request carries a private field (DESIGN 5.6). */
+  isPrivate = false;
+  /** A stored response: to serve, or to validate. */
+  entry: StoredEntry | null = null;
+  fetch: Fetch | null = null;
+  /** This exchange did not begin `fetch`, it joined. */
+  follows = false;
+  /** How often it waited for a fetch of another and got nothing. */
+  waits = 0;
+  reader: Reader | null = null;
+  forward: Forward = '';
+  cacheWord: CacheWord = '';
+  reason: Reason | ErrorWord | '' = '';
+  error: ErrorWord | null = null;
+  errorDetail = '';
+  answer: OwnAnswer | null = null;
+  status = 0;
+  timer: ReturnType<typeof setTimeout> | null = null;
+  /** The instance of a tunnel. */
+  instance: Instance | null = null;
+  /** Called when the client leaves while a step waits. */
+  onGone: (() => void) | null = null;
+  /** Bytes to the client when they do not pass Downstream (a tunnel). */
+  tunnelBytesIn = 0;
+  tunnelBytesOut = 0;
+  readonly #steps: Steps;
+  #clean = false;
+  #gone = false;
+  #driving = false;
+
+  constructor(runtime: Runtime<Fetch>, downstream: Downstream, upgrade: UpgradeRequest | null, steps: Steps) {
+    this.runtime = runtime;
+    this.downstream = downstream;
+    this.upgrade = upgrade;
+    this.#steps = steps;
+    downstream.onClose = (clean) => this.#closed(clean);
+    runtime.state.count('requests', 1);
+    runtime.state.count('requests_active', 1);
+  }
+
+  /** Walks until a step waits or the exchange is finished. */
+  drive(): void {
+    if (this.#driving) return;
+    this.#driving = true;
+    try {
+      while (this.state !== 'finished') {
+        const next = this.#steps[this.state](this);
+        if (next === null) break;
+        this.#go(next);
+      }
+    } catch (error) {
+      this.#bug(error);
+    }
+    this.#driving = false;
+    if (this.state === 'finished') this.#finish();
+  }
+
+  /** Goes on after a wait. */
+  resume(next: RequestState): void {
+    if (this.state === 'finished') return;
+    this.clearTimer();
+    this.onGone = null;
+    this.#go(next);
+    this.drive();
+  }
+
+  /** The next state for a request that ends with an error answer. */
+  fail(error: ErrorWord, detail = ''): RequestState {
+    this.error = error;
+    this.errorDetail = detail;
+    this.reason = error;
+    return 'answer';
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  clearTimer(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  onOutcome(fetch: Fetch): void {
+    this.outcomeArrived?.(fetch);
+  }
+
+  onInterim(status: number, fields: Fields): void {
+    if (!this.downstream.headSent) this.downstream.interim(status, fields);
+  }
+
+  /** The tunnel is over. `established`: both sides were connected, so that the client got what it asked for. */
+  tunnelEnded(established: boolean): void {
+    if (established) this.#clean = true;
+    this.resume('finished');
+  }
+
+  /** Set by the step that waits for a fetch. */
+  outcomeArrived: ((fetch: Fetch) => void) | null = null;
+
+  /** A fault of ours ends this exchange, not the worker and not the other clients. */
+  #bug(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.runtime.state.problem(`${this.request?.requestId ?? '-'} in ${this.state}: ${text}`);
+    this.reason = 'internal';
+    this.onGone?.();
+    this.onGone = null;
+    if (this.downstream.headSent || this.state === 'answer' || this.upgrade !== null) {
+      this.downstream.abort();
+      return;
+    }
+    this.error = 'internal';
+    this.state = 'answer';
+    this.#steps.answer(this);
+  }
+
+  #go(next: RequestState): void {
+    if (!REQUEST_STATES[this.state].next.includes(next)) throw new Error(`request: ${this.state} → ${next} is not in the table`);
+    const trace = this.runtime.state.trace;
+    if (trace !== null) trace(`${this.request?.requestId ?? '-'} request ${this.state} → ${next}`);
+    this.state = next;
+  }
+
+  #closed(clean: boolean): void {
+    this.#clean = clean;
+    this.#gone = true;
+    if (this.state === 'finished') return;
+    const gone = this.onGone;
+    this.onGone = null;
+    gone?.();
+    // A step that is running sees `gone` when it returns; one that waits ends here.
+    // A tunnel still has to say how much went through it.
+    if (this.state === 'tunnel') return;
+    if (this.state === 'deliver' || this.state === 'answer') this.resume('finished');
+    else if (!this.#driving) this.resume('finished');
+  }
+
+  #finish(): void {
+    const { runtime, downstream, fetch } = this;
+    const { state } = runtime;
+    this.clearTimer();
+    const nowMs = state.now();
+    const bytesOut = downstream.bodyBytesSent + this.tunnelBytesOut;
+    const bytesIn = (this.upload?.bytes ?? 0) + this.tunnelBytesIn;
+    state.count('requests_active', -1);
+    state.count('bytes_in', bytesIn);
+    state.count('bytes_out', bytesOut);
+    if (!this.#clean) state.count('client_aborts', 1);
+    const answered = responseCounter(this.status);
+    if (answered !== null) state.count(answered, 1);
+    if (this.error !== null) state.count(errorCounter(this.error), 1);
+    const word = cacheCounter(this.cacheWord);
+    if (word !== null) state.count(word, 1);
+    runtime.log({
+      startedMs: downstream.receivedMs,
+      id: this.request?.requestId ?? '',
+      client: this.request?.clientAddress ?? downstream.peer,
+      protocol: downstream.protocol,
+      method: downstream.method,
+      host: this.request?.host ?? '',
+      target: downstream.target,
+      route: this.route?.name ?? '',
+      status: this.status,
+      cache: this.cacheWord,
+      reason: this.reason,
+      upstream: this.upstream?.name ?? '',
+      instance: (fetch?.instance ?? this.instance)?.id ?? '',
+      tries: this.follows ? 0 : (fetch?.tries ?? 0),
+      durationMs: Math.max(0, nowMs - downstream.receivedMs),
+      upstreamMs: fetch === null || fetch.headMs === 0 ? -1 : Math.max(0, fetch.headMs - fetch.startedMs),
+      bytesIn,
+      bytesOut,
+      complete: this.#clean,
+    });
+  }
+}

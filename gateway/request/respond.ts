@@ -1,0 +1,145 @@
+// The only writer to clients. Lays the route's changes, Via, Age and Cache-Status over what the upstream or the store
+// said, and hands it to the Downstream. Decides nothing.
+
+import type { HeaderChanges } from '../config/config.ts';
+import type { Fetch } from '../fetch/fetch.ts';
+import type { Outcome } from '../fetch/outcome.ts';
+import { type CacheStatusInput, cacheStatus } from '../http/cache-status.ts';
+import { type Fields, fieldOf, removeField, setField } from '../http/fields.ts';
+import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
+import { applyChanges } from '../route/changes.ts';
+import type { StoredEntry } from '../store/entries.ts';
+import { type ErrorWord, ERRORS } from '../tables/errors.ts';
+import type { Exchange } from './exchange.ts';
+
+const empty = new Uint8Array(0);
+const noChanges: HeaderChanges = { set: [], add: [], remove: [] };
+
+type HeadOutcome = Extract<Outcome, { kind: 'head' }>;
+
+/** An error as application/problem+json (RFC 9457). Says nothing about upstreams. */
+export function respondError(x: Exchange, error: ErrorWord): void {
+  const row = ERRORS[error];
+  const problem = { type: `urn:sluice:error:${error}`, title: row.title, status: row.status, instance: x.request?.requestId };
+  const fields = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
+  if (row.status === 503) fields.push('retry-after', '1');
+  if (x.answer !== null) fields.push(...x.answer.fields);
+  addCacheStatus(x, fields, null);
+  respondWhole(x, row.status, fields, Buffer.from(`${JSON.stringify(problem)}\n`), row.close);
+}
+
+/** A fixed answer of our own: redirect, respond, OPTIONS *. */
+export function respondOwn(x: Exchange, status: number, own: Fields, body: string): void {
+  const fields = [...own];
+  applyChanges(fields, x.route?.responseHeaders ?? noChanges);
+  respondWhole(x, status, fields, Buffer.from(body), false);
+}
+
+/** A stored response, or the 304 that stands for it. `range` null = the whole. */
+export function respondStored(x: Exchange, entry: StoredEntry, nowMs: number, answer: { notModified: boolean }): void {
+  const fields = [...entry.head.fields];
+  setField(fields, 'age', String(ageSeconds(entry.head, nowMs)));
+  finishFields(x, fields, ttlSeconds(entry.head, nowMs));
+  if (answer.notModified) return respondNotModified(x, fields);
+  if (x.downstream.method === 'HEAD') return respondHead(x, entry.head.status, fields, entry.body.length);
+  respondWhole(x, entry.head.status, fields, entry.body, false);
+}
+
+/** One range of a stored response (RFC 9110 15.3.7); `end` is inclusive. */
+export function respondRange(x: Exchange, entry: StoredEntry, nowMs: number, start: number, end: number): void {
+  const fields = [...entry.head.fields];
+  setField(fields, 'age', String(ageSeconds(entry.head, nowMs)));
+  setField(fields, 'content-range', `bytes ${start}-${end}/${entry.body.length}`);
+  finishFields(x, fields, ttlSeconds(entry.head, nowMs));
+  respondWhole(x, 206, fields, entry.body.subarray(start, end + 1), false);
+}
+
+/** No range of a stored response can be had (RFC 9110 15.5.17). */
+export function respondUnsatisfiable(x: Exchange, entry: StoredEntry, nowMs: number): void {
+  const fields = ['content-range', `bytes */${entry.body.length}`];
+  finishFields(x, fields, ttlSeconds(entry.head, nowMs));
+  respondWhole(x, 416, fields, empty, false);
+}
+
+/** A 304 made from a full answer's fields (RFC 9110 15.4.5). */
+export function respondNotModified(x: Exchange, full: Fields): void {
+  const fields: string[] = [];
+  for (let i = 0; i < full.length; i += 2) {
+    const name = full[i] as string;
+    // Representation metadata but what a cache needs is left out: the client has it.
+    if (name === 'content-type' || name === 'content-encoding' || name === 'content-language' || name === 'content-length') continue;
+    fields.push(name, full[i + 1] as string);
+  }
+  x.status = 304;
+  x.downstream.head(304, fields, null, false);
+  x.downstream.end([]);
+}
+
+/** The upstream's head as it comes, its body following in the fetch. Returns false when no body will follow. */
+export function respondFetched(x: Exchange, fetch: Fetch, outcome: HeadOutcome, nowMs: number, notModified: boolean): boolean {
+  const fields = [...outcome.fields];
+  const head = outcome.storing?.head;
+  if (x.follows && head !== undefined) setField(fields, 'age', String(ageSeconds(head, nowMs)));
+  if (head !== undefined && fieldOf(fields, 'date') === undefined) {
+    const date = fieldOf(head.fields, 'date');
+    if (date !== undefined) fields.push('date', date);
+  }
+  const before = fetch.plan.stale !== null || x.forward !== '';
+  finishFields(x, fields, head === undefined ? null : ttlSeconds(head, nowMs), {
+    stored: head !== undefined && before && !x.follows,
+    fwdStatus: outcome.status,
+  });
+  if (notModified) {
+    respondNotModified(x, fields);
+    return false;
+  }
+  x.status = outcome.status;
+  const bodyless = x.downstream.method === 'HEAD' || outcome.status === 204 || outcome.status === 304 || outcome.status === 205;
+  x.downstream.head(outcome.status, fields, outcome.bodyBytes, false);
+  if (bodyless) x.downstream.end([]);
+  return !bodyless;
+}
+
+function respondHead(x: Exchange, status: number, fields: Fields, bodyBytes: number): void {
+  x.status = status;
+  x.downstream.head(status, fields, bodyBytes, false);
+  x.downstream.end([]);
+}
+
+function respondWhole(x: Exchange, status: number, fields: Fields, body: Uint8Array, close: boolean): void {
+  x.status = status;
+  x.downstream.whole(status, fields, body, close);
+}
+
+/** Route changes, Via and Cache-Status, last. */
+function finishFields(x: Exchange, fields: string[], ttl: number | null, forwarded?: { stored: boolean; fwdStatus: number }): void {
+  const via = fieldOf(fields, 'via');
+  if (via === undefined) fields.push('via', '1.1 sluice');
+  else setField(fields, 'via', `${via}, 1.1 sluice`);
+  const changes = x.route?.responseHeaders;
+  if (changes !== undefined && (changes.set.length > 0 || changes.add.length > 0 || changes.remove.length > 0)) applyChanges(fields, changes);
+  addCacheStatus(x, fields, ttl, forwarded);
+}
+
+/** RFC 9211: our member goes behind those of caches nearer to the origin. */
+function addCacheStatus(x: Exchange, fields: string[], ttl: number | null, forwarded?: { stored: boolean; fwdStatus: number }): void {
+  if (!x.runtime.config.cache.status) {
+    removeField(fields, 'cache-status');
+    return;
+  }
+  if (x.forward === '' && x.cacheWord !== 'hit') return;
+  const hit = x.cacheWord === 'hit';
+  const input: CacheStatusInput = {
+    hit,
+    fwd: hit ? '' : x.forward,
+    fwdStatus: forwarded !== undefined && x.forward === 'stale' ? forwarded.fwdStatus : x.cacheWord === 'revalidated' ? 304 : null,
+    ttlSeconds: ttl,
+    stored: x.cacheWord === 'revalidated' || (forwarded?.stored ?? false),
+    collapsed: x.follows,
+    detail: hit ? '' : x.reason,
+  };
+  const earlier = fieldOf(fields, 'cache-status');
+  const own = cacheStatus(input);
+  if (earlier === undefined) fields.push('cache-status', own);
+  else setField(fields, 'cache-status', `${earlier}, ${own}`);
+}

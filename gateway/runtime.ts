@@ -1,0 +1,43 @@
+// What one worker works with under one config: compiled routes, stores, pools, observers. Types and one small
+// constructor of routes; the composition root (worker.ts) fills it. A request keeps the Runtime it began with.
+
+import type { Config, RouteConfig } from './config/config.ts';
+import type { AddressList } from './http/address.ts';
+import type { AccessRecord } from './observe/record.ts';
+import type { RouteTable } from './route/compile.ts';
+import type { Fills } from './store/fills.ts';
+import type { Purges } from './store/purges.ts';
+import type { Store } from './store/store.ts';
+import type { CounterName } from './tables/counters.ts';
+import type { Upstream } from './upstream/upstream.ts';
+
+/** What lives as long as the worker, whatever the config says. `F` is the running fetch. */
+export interface WorkerState<F> {
+  readonly store: Store;
+  readonly fills: Fills<F>;
+  readonly purges: Purges;
+  /** Bytes of bodies that are being kept for the store right now. */
+  keptBytes: number;
+  readonly count: (name: CounterName, n: number) => void;
+  readonly now: () => number;
+  readonly rnd: () => number;
+  readonly newRequestId: () => string;
+  /** Prints one line per step of both machines; null = off. */
+  readonly trace: ((line: string) => void) | null;
+  /** A fault of ours, for the log. */
+  readonly problem: (message: string) => void;
+}
+
+export interface Runtime<F> {
+  readonly version: number;
+  readonly config: Config;
+  readonly state: WorkerState<F>;
+  readonly routes: RouteTable<RouteConfig>;
+  readonly trusted: AddressList;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** The host belongs to another certificate than the one this TLS connection was opened for. */
+  readonly misdirected: (servername: string, host: string) => boolean;
+  /** The https port that http redirects to (listen.redirect); null = no redirect. */
+  readonly httpsPort: number | null;
+  readonly log: (record: AccessRecord) => void;
+}

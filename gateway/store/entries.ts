@@ -1,0 +1,111 @@
+// Stored responses by cache key, over any Store: finds the variant a request selects, checks it against the purge log,
+// and puts new ones. The store itself sees only frames.
+
+import type { Fields } from '../http/fields.ts';
+import type { StoredHead, VariantIndex } from '../policy/facts.ts';
+import { variantKey } from '../policy/key.ts';
+import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
+import type { Purges } from './purges.ts';
+import type { Store } from './store.ts';
+
+/** A stored response, copied out. */
+export interface StoredEntry {
+  /** Where it stands: the primary key or a variant's. */
+  readonly key: string;
+  readonly head: StoredHead;
+  readonly body: Buffer;
+}
+
+export type Lookup =
+  | { readonly found: StoredEntry }
+  /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
+  | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
+
+/** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
+export function lookUp(store: Store, purges: Purges, primary: string, requestFields: Fields): Lookup {
+  const frame = store.get(primary);
+  if (frame === null) return { found: null, why: 'uri-miss', fillKey: primary };
+  if (frameKind(frame) === 'variants') {
+    const index = decodeVariants(frame, primary);
+    if (index === null) return fault(store, primary, primary);
+    return lookUpVariant(store, purges, primary, index, requestFields);
+  }
+  return entryOf(store, purges, primary, primary, frame);
+}
+
+function lookUpVariant(store: Store, purges: Purges, primary: string, index: VariantIndex, fields: Fields): Lookup {
+  // Rows that vary on the same fields select by the same key; the newest row says what a new fetch will likely vary on.
+  const keys = new Map<string, string>();
+  let fillKey = primary;
+  for (const row of index.rows) {
+    const names = row.names.join();
+    let key = keys.get(names);
+    if (key === undefined) {
+      key = variantKey(primary, row.names, fields);
+      if (keys.size === 0) fillKey = key;
+      keys.set(names, key);
+    }
+    if (row.key !== key) continue;
+    const frame = store.get(key);
+    if (frame !== null) return entryOf(store, purges, primary, key, frame);
+  }
+  return { found: null, why: 'vary-miss', fillKey };
+}
+
+function entryOf(store: Store, purges: Purges, primary: string, key: string, frame: Buffer): Lookup {
+  const entry = decodeFrame(frame, key);
+  if (entry === null) return fault(store, key, key);
+  if (purges.newestMs(primary) >= entry.head.storedMs) {
+    store.delete(key);
+    return { found: null, why: 'uri-miss', fillKey: key };
+  }
+  return { found: { key, head: entry.head, body: entry.body } };
+}
+
+/** A store fault is a miss (DESIGN 5.7). */
+function fault(store: Store, key: string, fillKey: string): Lookup {
+  store.delete(key);
+  return { found: null, why: 'store-fault', fillKey };
+}
+
+/**
+ * Whether one more variant may be stored under `primary`: there are fewer than `bound`, or this very one is known.
+ * Variants that were evicted do not count.
+ */
+export function hasRoom(store: Store, primary: string, names: readonly string[], fields: Fields, bound: number): boolean {
+  if (names.length === 0) return true;
+  const index = indexAt(store, primary);
+  if (index.rows.length < bound) return true;
+  const key = variantKey(primary, names, fields);
+  if (index.rows.some((row) => row.key === key)) return true;
+  const alive = index.rows.filter((row) => store.get(row.key) !== null);
+  if (alive.length === index.rows.length) return false;
+  store.put(primary, encodeVariants(primary, { rows: alive }));
+  return true;
+}
+
+/** Puts a response; with `names` (its Vary) as one variant under `primary`. False when the store cannot hold it. */
+export function putEntry(
+  store: Store,
+  primary: string,
+  names: readonly string[],
+  requestFields: Fields,
+  head: StoredHead,
+  body: readonly Uint8Array[],
+): boolean {
+  if (names.length === 0) return store.put(primary, encodeFrame(primary, head, body));
+  const key = variantKey(primary, names, requestFields);
+  if (!store.put(key, encodeFrame(key, head, body))) return false;
+  const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
+  return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
+}
+
+/** Puts a response back where it stood, with a new head. */
+export function replaceEntry(store: Store, entry: StoredEntry): boolean {
+  return store.put(entry.key, encodeFrame(entry.key, entry.head, [entry.body]));
+}
+
+function indexAt(store: Store, primary: string): VariantIndex {
+  const frame = store.get(primary);
+  return (frame === null ? null : decodeVariants(frame, primary)) ?? { rows: [] };
+}

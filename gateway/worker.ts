@@ -1,0 +1,200 @@
+// The composition root of the data plane: one worker thread. Builds the effects, holds the current Runtime, and follows
+// control's prepare, commit and drain. Decides nothing about requests.
+
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Published } from './config/published.ts';
+import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
+import { createEdge, type EdgeSettings } from './edge/edge.ts';
+import type { Fetch } from './fetch/fetch.ts';
+import { compileAddressList } from './http/address.ts';
+import { type AccessLog, createAccessLog } from './observe/access-log.ts';
+import { countersOf } from './observe/counters.ts';
+import { acceptExchange } from './request/steps.ts';
+import { compileRoutes } from './route/compile.ts';
+import type { Runtime, WorkerState } from './runtime.ts';
+import { Fills } from './store/fills.ts';
+import { createMemoryStore } from './store/memory.ts';
+import { Purges } from './store/purges.ts';
+import type { Store } from './store/store.ts';
+import { LIMITS } from './tables/limits.ts';
+import { createContexts } from './tls/contexts.ts';
+import { createPools } from './upstream/pools.ts';
+import { Vitals } from './upstream/vitals.ts';
+
+const HEARTBEAT_MS = 500;
+
+const birth = workerData as WorkerBirth;
+if (parentPort === null) throw new Error('worker.ts runs only as a worker thread');
+const control = parentPort;
+const say = (message: FromWorker): void => control.postMessage(message);
+const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string): void => say({ kind: 'log', level, message });
+
+const counters = countersOf(birth.counters, birth.row);
+const pools = createPools({ vitals: new Vitals(birth.vitals), workers: birth.workers, workerRow: birth.row });
+const idPrefix = randomBytes(8).toString('hex');
+let requestNumber = 0;
+
+/** Everything that outlives a config. The store is remade only when its size changes. */
+interface Lasting {
+  readonly state: WorkerState<Fetch>;
+  readonly store: Store;
+  readonly storeBytes: number;
+}
+
+/** A config that is ready to be committed. */
+interface Prepared {
+  readonly published: Published;
+  readonly routes: Runtime<Fetch>['routes'];
+  readonly trusted: Runtime<Fetch>['trusted'];
+  readonly misdirected: Runtime<Fetch>['misdirected'];
+}
+
+let runtime: Runtime<Fetch> | null = null;
+let lasting: Lasting | null = null;
+let prepared: Prepared | null = null;
+let accessLog: AccessLog | null = null;
+let accessLogConfig = '';
+
+const edge = createEdge({
+  reusePort: birth.reusePort,
+  onExchange(downstream) {
+    if (runtime === null) downstream.abort();
+    else acceptExchange(runtime, downstream, null);
+  },
+  onUpgrade(upgrade) {
+    if (runtime === null) upgrade.downstream.abort();
+    else acceptExchange(runtime, upgrade.downstream, upgrade);
+  },
+  onProblem: (word, detail) => log('debug', `edge: ${word} ${detail}`),
+  onConnections: (open) => counters.set('connections_open', open),
+});
+
+function stateFor(storeBytes: number): Lasting {
+  const store = createMemoryStore(storeBytes);
+  return {
+    store,
+    storeBytes,
+    state: {
+      store,
+      fills: new Fills<Fetch>(LIMITS.hitForMissKeys),
+      purges: new Purges(LIMITS.purgedKeys),
+      keptBytes: 0,
+      count: (name, n) => counters.add(name, n),
+      now: Date.now,
+      rnd: Math.random,
+      newRequestId: () => `${idPrefix}-${(requestNumber++).toString(36)}`,
+      trace: birth.traceStates ? (line) => log('info', line) : null,
+      problem: (message) => log('error', message),
+    },
+  };
+}
+
+/** What the edge needs of a config. Throws when a certificate cannot be used. */
+function edgeSettings(published: Published): { settings: EdgeSettings; misdirected: Runtime<Fetch>['misdirected'] } {
+  const { config, certificates, ticketKeys } = published;
+  const contexts = certificates.length === 0 ? null : createContexts(certificates, config.tls.minVersion);
+  const choose = contexts === null ? null : (servername: string) => contexts.choose(servername);
+  return {
+    settings: {
+      http: config.listen.http,
+      https: contexts === null ? [] : config.listen.https,
+      limits: config.limits,
+      http2: config.listen.http2,
+      tls: choose === null ? null : { choose, minVersion: config.tls.minVersion, ticketKeys: Buffer.from(ticketKeys) },
+      connections: published.connectionsPerWorker,
+    },
+    // Faults case 23: a host whose certificate is another one than this connection's is not served on it.
+    misdirected: (servername, host) =>
+      choose !== null && certificates.length > 1 && servername !== '' && servername !== host && choose(servername) !== choose(host),
+  };
+}
+
+async function prepare(published: Published): Promise<void> {
+  const { config, version } = published;
+  let problem: string | null = null;
+  try {
+    const { settings, misdirected } = edgeSettings(published);
+    const routes = compileRoutes(config.routes);
+    const trusted = compileAddressList(config.trustedProxies);
+    await edge.prepare(settings);
+    prepared = { published, routes, trusted, misdirected };
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  say({ kind: 'prepared', version, problem });
+}
+
+function commit(version: number): void {
+  const next = prepared;
+  if (next === null || next.published.version !== version) return;
+  prepared = null;
+  const { config, instances } = next.published;
+  const storeBytes = Math.floor(config.cache.memoryBytes / birth.workers);
+  if (lasting === null || lasting.storeBytes !== storeBytes) lasting = stateFor(storeBytes);
+  const logs = accessLogFor(next.published);
+  runtime = {
+    version,
+    config,
+    state: lasting.state,
+    routes: next.routes,
+    trusted: next.trusted,
+    misdirected: next.misdirected,
+    upstreams: pools.apply(config.upstreams, instances),
+    httpsPort: config.listen.redirect ? next.published.httpsPort : null,
+    log: (record) => logs.write(record),
+  };
+  edge.commit();
+  say({ kind: 'committed', version, listening: edge.addresses() });
+}
+
+/** The access log, remade when its part of the config changed. */
+function accessLogFor(published: Published): AccessLog {
+  const config = published.config.log;
+  const text = JSON.stringify(config);
+  if (accessLog !== null && text === accessLogConfig) return accessLog;
+  const before = accessLog;
+  accessLogConfig = text;
+  accessLog = createAccessLog({ config, fd: birth.logFd, terminal: birth.terminal, colour: birth.colour, rnd: Math.random });
+  before?.end().catch((error: unknown) => log('warn', `access log: ${String(error)}`));
+  return accessLog;
+}
+
+async function drain(graceMs: number): Promise<void> {
+  const { drained, cut } = await edge.drain(graceMs);
+  await pools.close();
+  clearInterval(heart);
+  await accessLog?.end();
+  say({ kind: 'drained', finished: drained, cut });
+  control.close();
+}
+
+const heartbeats = new Int32Array(birth.heartbeats);
+const heart = setInterval(() => {
+  Atomics.add(heartbeats, birth.row, 1);
+  if (accessLog !== null) counters.set('log_lines_dropped', accessLog.dropped);
+  if (lasting === null) return;
+  const { entries, bytes, evictions } = lasting.store.stats();
+  counters.set('store_entries', entries);
+  counters.set('store_bytes', bytes);
+  counters.set('store_evictions', evictions);
+  counters.set('fills_running', lasting.state.fills.size);
+}, HEARTBEAT_MS);
+
+control.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'prepare':
+      void prepare(message.published);
+      break;
+    case 'commit':
+      commit(message.version);
+      break;
+    case 'abandon':
+      prepared = null;
+      void edge.abandon();
+      break;
+    case 'drain':
+      void drain(message.graceMs);
+      break;
+  }
+});
