@@ -1,0 +1,204 @@
+// `cache` at the top of gateway.yaml and on a route. Pure.
+
+import * as z from 'zod';
+import type { CacheRules } from './config.ts';
+import { parsed, refused } from './parsed.ts';
+import { duration, fieldName, flag, percentageOrOff, scalar, size, text, whole, word } from './scalars.ts';
+import { DURATION_PATTERN, parseDuration } from './units.ts';
+
+const YEAR_MS = 365 * 86_400_000;
+const MIB = 1_048_576;
+
+/** The parts of a cache key that were written; a route's parts replace the general ones one by one. */
+export interface CacheKeyOverlay {
+  readonly queryIgnore?: readonly string[];
+  readonly querySort?: boolean;
+  readonly headers?: readonly string[];
+  readonly cookies?: readonly string[];
+}
+
+/** How a route says that it caches: `off`, `auto`, `30s` or the long form. */
+export interface CacheChoice {
+  readonly mode: 'off' | 'auto';
+  readonly ttlMs: number | null;
+  readonly defaultTtlMs: number | null;
+  /** null = as in the general part. */
+  readonly heuristic: number | null;
+  readonly key: CacheKeyOverlay;
+  readonly ignore: readonly string[];
+  readonly methods: readonly string[];
+}
+
+export interface CacheSection {
+  readonly memoryBytes: number;
+  readonly maxObjectBytes: number;
+  readonly lockMs: number;
+  readonly hitForMissMs: number;
+  readonly variants: number;
+  readonly status: boolean;
+  /** For routes without `cache`. */
+  readonly default: CacheChoice;
+  readonly heuristic: number;
+  readonly privateHeaders: readonly string[];
+  readonly key: CacheRules['key'];
+}
+
+const METHODS = ['GET', 'HEAD'] as const;
+
+function choice(mode: CacheChoice['mode'], defaultTtlMs: number | null): CacheChoice {
+  return { mode, ttlMs: null, defaultTtlMs, heuristic: null, key: {}, ignore: [], methods: METHODS };
+}
+
+/** `off`, `auto` or a duration: the short form of `cache`. */
+function cacheWord(): z.ZodType<CacheChoice, unknown> {
+  return scalar<CacheChoice>(
+    (input) => {
+      if (input === 'off' || input === false) return parsed(choice('off', null));
+      if (input === 'auto') return parsed(choice('auto', null));
+      const advice = 'must be off, auto, a duration such as 30s, or a map';
+      if (typeof input === 'number') return refused('bad-duration', advice, `did you mean ${input}s?`);
+      if (typeof input !== 'string') return refused('wrong-type', advice);
+      const ttl = parseDuration(input);
+      if (!ttl.ok) return refused('bad-duration', advice, ttl.hint);
+      if (ttl.value < 1 || ttl.value > YEAR_MS) return refused('bad-duration', 'must be from 1ms to 365d');
+      return parsed(choice('auto', ttl.value));
+    },
+    { type: 'string', pattern: `^(off|auto)$|${DURATION_PATTERN}`, 'x-type': 'off | auto | duration' },
+  );
+}
+
+const queryIgnore = (): z.ZodType<readonly string[], unknown> =>
+  z.array(text('the name of a query parameter, or the start of names and "*" such as "utm_*"', { pattern: /^[^*&=#\s]+\*?$/ }));
+
+const cookieNames = (): z.ZodType<readonly string[], unknown> =>
+  z.array(text('the name of a cookie', { pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ }));
+
+const KEY_TEXTS = {
+  ignore: 'Query parameters that are left out of the key: names, or "utm_*".',
+  sort: 'The order of query parameters makes no difference.',
+  headers: 'Request fields that are part of the key.',
+  cookies: 'Cookies that are part of the key.',
+} as const;
+
+const keySchema = z
+  .strictObject({
+    query: z
+      .strictObject({
+        ignore: queryIgnore().prefault([]).describe(KEY_TEXTS.ignore),
+        sort: flag().prefault(false).describe(KEY_TEXTS.sort),
+      })
+      .prefault({})
+      .describe('How the query counts.'),
+    headers: z.array(fieldName()).prefault([]).describe(KEY_TEXTS.headers),
+    cookies: cookieNames().prefault([]).describe(KEY_TEXTS.cookies),
+  })
+  .transform(
+    (written): CacheRules['key'] => ({
+      queryIgnore: written.query.ignore,
+      querySort: written.query.sort,
+      headers: written.headers,
+      cookies: written.cookies,
+    }),
+  );
+
+const keyOverlaySchema = z
+  .strictObject({
+    query: z
+      .strictObject({
+        ignore: queryIgnore().optional().describe(KEY_TEXTS.ignore),
+        sort: flag().optional().describe(KEY_TEXTS.sort),
+      })
+      .prefault({})
+      .describe('How the query counts.'),
+    headers: z.array(fieldName()).optional().describe(KEY_TEXTS.headers),
+    cookies: cookieNames().optional().describe(KEY_TEXTS.cookies),
+  })
+  .transform(
+    (written): CacheKeyOverlay => ({
+      ...(written.query.ignore === undefined ? {} : { queryIgnore: written.query.ignore }),
+      ...(written.query.sort === undefined ? {} : { querySort: written.query.sort }),
+      ...(written.headers === undefined ? {} : { headers: written.headers }),
+      ...(written.cookies === undefined ? {} : { cookies: written.cookies }),
+    }),
+  );
+
+export const cacheSchema: z.ZodType<CacheSection, unknown> = z
+  .strictObject({
+    memory: size(MIB, 64 * 1024 * MIB).prefault('256MiB').describe('Memory of the cache, one for all workers.'),
+    max_object: size(1024, 1024 * MIB).prefault('8MiB').describe('Larger answers are passed on and not stored.'),
+    default: cacheWord()
+      .prefault('auto')
+      .describe('For routes without cache. off: never. auto: obey the origin, store nothing where it is silent. A duration: the same, and that long where it is silent.'),
+    heuristic: percentageOrOff()
+      .prefault('off')
+      .describe('Part of the age by Last-Modified that counts as freshness where the origin says nothing; at most one day.'),
+    key: keySchema.prefault({}).describe('What tells two answers apart, beside host, path and query.'),
+    private_headers: z
+      .array(fieldName())
+      .prefault(['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token'])
+      .describe('Request fields that carry identity: with one of them a request never shares an answer whose freshness comes from this file, unless the field is in the key or ignored by name.'),
+    lock: duration().prefault('5s').describe('How long a request waits for the fetch of another one for the same key.'),
+    hit_for_miss: duration({ minMs: 0 }).prefault('120s').describe('How long it is remembered that an answer could not be stored, so that requests for it do not wait for each other.'),
+    variants: whole(1, 1000).prefault(16).describe('Variants by Vary of one URL; more are not stored.'),
+    status: flag().prefault(true).describe('Clients see the Cache-Status field.'),
+  })
+  .transform(
+    (written): CacheSection => ({
+      memoryBytes: written.memory,
+      maxObjectBytes: written.max_object,
+      lockMs: written.lock,
+      hitForMissMs: written.hit_for_miss,
+      variants: written.variants,
+      status: written.status,
+      default: written.default,
+      heuristic: written.heuristic,
+      privateHeaders: written.private_headers,
+      key: written.key,
+    }),
+  )
+  .prefault({})
+  .describe('The cache.');
+
+const longForm = z
+  .strictObject({
+    ttl: duration({ minMs: 0, maxMs: YEAR_MS }).optional().describe('Freshness, whatever the origin says about it.'),
+    default_ttl: duration({ minMs: 0, maxMs: YEAR_MS }).optional().describe('Freshness where the origin says nothing.'),
+    heuristic: percentageOrOff().optional().describe('As cache.heuristic, for this route.'),
+    key: keyOverlaySchema.optional().describe('As cache.key; what is written here takes the place of that part of it.'),
+    ignore: z.array(fieldName()).prefault([]).describe('Fields of cache.private_headers that say nothing about identity on this route.'),
+    methods: z.array(word(METHODS)).min(1, 'must name GET, HEAD or both').prefault(['GET', 'HEAD']).describe('Methods that may be answered from the cache.'),
+  })
+  .transform(
+    (written): CacheChoice => ({
+      mode: 'auto',
+      ttlMs: written.ttl ?? null,
+      defaultTtlMs: written.default_ttl ?? null,
+      heuristic: written.heuristic ?? null,
+      key: written.key ?? {},
+      ignore: written.ignore,
+      methods: [...new Set(written.methods)],
+    }),
+  );
+
+/** `cache` of a route. */
+export const routeCacheSchema: z.ZodType<CacheChoice, unknown> = z.union([cacheWord(), longForm], {
+  error: () => 'must be off, auto, a duration such as 30s, or a map',
+});
+
+/** The rules of one route: its own choice, or the general one, with the general parts filled in. */
+export function cacheRules(own: CacheChoice | null, general: CacheSection): CacheRules {
+  const chosen = own ?? general.default;
+  const key: CacheRules['key'] = { ...general.key, ...chosen.key };
+  const named = new Set([...chosen.ignore, ...key.headers]);
+  return {
+    mode: chosen.mode,
+    ttlMs: chosen.ttlMs,
+    defaultTtlMs: chosen.defaultTtlMs,
+    heuristic: chosen.heuristic ?? general.heuristic,
+    methods: chosen.methods,
+    privateHeaders: general.privateHeaders.filter((name) => !named.has(name)),
+    key,
+    maxObjectBytes: general.maxObjectBytes,
+  };
+}
+

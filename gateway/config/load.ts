@@ -1,0 +1,221 @@
+// gateway.yaml → Config, or everything that is wrong with it at once, each with its place. The only file of this folder
+// that reads files. No input makes it throw: what is wrong is a value.
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { LIMITS } from '../tables/limits.ts';
+import { crossChecks } from './checks.ts';
+import type { Config } from './config.ts';
+import { filesNamed, readYaml, toTree } from './document.ts';
+import { checkFiles, namedFiles } from './files.ts';
+import { isRecord, Reporter } from './issues.ts';
+import { type Pieces, readPieces } from './pieces.ts';
+import { type Problem, SourceText, type Span } from './problems.ts';
+import { type CompletePieces, resolveConfig } from './resolve.ts';
+import { formatSize } from './units.ts';
+
+export type LoadResult =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Problem[] }
+  /** Errors and the warnings beside them, in the order of the file. */
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface ParseOptions {
+  /** As the operator named it, for messages; '' when there is no file. */
+  readonly file: string;
+  /** Absolute folder that relative paths start from. */
+  readonly folder: string;
+  readonly env: Environment;
+  /** Text of a file by its absolute path; rejects as node:fs does. */
+  readonly readFile: (path: string) => Promise<string>;
+  /** ms since the epoch, for the validity of certificates. */
+  readonly nowMs: number;
+}
+
+/** Files that gateway.yaml names: PEM chains and secrets. */
+const NAMED_FILE_BYTES = 1_048_576;
+/** Files that one configuration may name. */
+const MOST_FILES = 1000;
+
+/** Reads and checks a file. Relative paths in it start from its folder. */
+export async function loadConfig(path: string, env: Environment): Promise<LoadResult> {
+  const bytes = await readBounded(path, LIMITS.configBytes);
+  if (!('bytes' in bytes)) {
+    const source = new SourceText(path, '');
+    const problem = bytes.tooLarge ? tooLarge(source) : source.error('unreadable-file', null, `${path} ${bytes.failure}`, { help: 'name the file by -c, or write one by: sluice init' });
+    return { ok: false, problems: [problem] };
+  }
+  const text = decodeUtf8(bytes.bytes);
+  if (text === null) return { ok: false, problems: [new SourceText(path, '').error('unreadable-file', null, `${path} is not UTF-8 text`)] };
+  return parseConfig(text, { file: path, folder: dirname(resolve(path)), env, readFile: readNamedFile, nowMs: Date.now() });
+}
+
+/** Checks a text. Everything that is wrong comes at once, in the order of the file. */
+export async function parseConfig(text: string, options: ParseOptions): Promise<LoadResult> {
+  const source = new SourceText(options.file, text);
+  // A character takes at least one byte; the exact count is made only where it could matter.
+  if (text.length > LIMITS.configBytes || Buffer.byteLength(text) > LIMITS.configBytes) return { ok: false, problems: [tooLarge(new SourceText(options.file, ''))] };
+  const yaml = readYaml(source);
+  if (!yaml.ok) return { ok: false, problems: yaml.problems };
+
+  const problems: Problem[] = [...yaml.problems];
+  const unreadable: Span[] = [];
+  const secrets = await readSecrets(filesNamed(yaml.document), source, options, problems, unreadable);
+  const { tree, problems: treeProblems, spoiled } = toTree(yaml.document, source, { env: options.env, files: secrets });
+  problems.push(...treeProblems);
+  if (!isRecord(tree.value)) {
+    if (problems.length === 0) problems.push(notAMap(source, tree.value));
+    return { ok: false, problems: inOrder(problems) };
+  }
+
+  const reporter = new Reporter(tree, source);
+  const { pieces, problems: pieceProblems } = readPieces(tree, reporter);
+  const isConsequence = consequencesOf([...yaml.spoiled, ...unreadable, ...spoiled], source);
+  problems.push(...[...pieceProblems, ...crossChecks(pieces, reporter)].filter((problem) => !isConsequence(problem)));
+  const texts = await readAll(namedFiles(pieces).map((file) => file.path), options);
+  const checked = checkFiles(pieces, texts, options.nowMs, reporter);
+  problems.push(...checked.problems);
+
+  const complete = completePieces(pieces, (index) => {
+    const { line, column } = source.placeOf(reporter.span(['routes', index]).start);
+    return `${options.file}:${line}:${column}`;
+  });
+  // An incomplete part always comes with its error: the second condition is for the type.
+  if (problems.some((problem) => problem.severity === 'error') || complete === null) return { ok: false, problems: inOrder(problems) };
+  const config = resolveConfig(complete, { file: options.file, folder: options.folder, texts, hosts: checked.hosts });
+  return { ok: true, config, warnings: inOrder(problems) };
+}
+
+/** Whether a problem stands where another one has been reported that explains it. */
+function consequencesOf(spoiled: readonly Span[], source: SourceText): (problem: Problem) => boolean {
+  const columns = new Map<number, { readonly from: number; readonly to: number }[]>();
+  for (const span of spoiled) {
+    const { line, column } = source.placeOf(span.start);
+    columns.set(line, [...(columns.get(line) ?? []), { from: column, to: column + span.end - span.start }]);
+  }
+  return (problem) => columns.get(problem.line)?.some(({ from, to }) => problem.column >= from && problem.column < to) ?? false;
+}
+
+function completePieces(pieces: Pieces, at: (index: number) => string): CompletePieces | null {
+  const { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown } = pieces.sections;
+  if (version === null || listen === null || tls === null || trusted_proxies === null || limits === null) return null;
+  if (timeouts === null || cache === null || admin === null || log === null || shutdown === null) return null;
+  const upstreams: CompletePieces['upstreams'] extends ReadonlyMap<string, infer T> ? Map<string, T> : never = new Map();
+  for (const [name, upstream] of pieces.upstreams) {
+    if (upstream === null) return null;
+    upstreams.set(name, upstream);
+  }
+  const routes: CompletePieces['routes'][number][] = [];
+  for (const [index, { route }] of pieces.routes.entries()) {
+    if (route === null) return null;
+    routes.push({ route, at: at(index) });
+  }
+  return { sections: { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown }, upstreams, routes };
+}
+
+async function readSecrets(
+  named: readonly { readonly path: string; readonly span: Span }[],
+  source: SourceText,
+  options: ParseOptions,
+  problems: Problem[],
+  spoiled: Span[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const texts = await readAll(named.map((each) => each.path), options);
+  const secrets = new Map<string, string | null>();
+  for (const { path, span } of named) {
+    const found = texts.get(path);
+    if (found !== undefined && 'text' in found) {
+      // Every editor ends a file with a line end that is not part of the secret.
+      secrets.set(path, found.text.replace(/\r?\n$/, ''));
+      continue;
+    }
+    secrets.set(path, null);
+    spoiled.push(span);
+    problems.push(source.error('missing-file', span, `the file ${path} of \${file:} ${found === undefined ? 'was not read: too many files' : found.failure}`));
+  }
+  return secrets;
+}
+
+async function readAll(paths: readonly string[], options: ParseOptions): Promise<Map<string, { readonly text: string } | { readonly failure: string }>> {
+  const texts = new Map<string, { readonly text: string } | { readonly failure: string }>();
+  for (const path of [...new Set(paths)].slice(0, MOST_FILES)) {
+    try {
+      texts.set(path, { text: await options.readFile(isAbsolute(path) ? path : resolve(options.folder, path)) });
+    } catch (error) {
+      texts.set(path, { failure: failureOf(error) });
+    }
+  }
+  return texts;
+}
+
+type Bounded = { readonly bytes: Uint8Array } | { readonly tooLarge: boolean; readonly failure: string };
+
+/** At most `limit` bytes of a file or a pipe; a regular file that is larger is never read. */
+async function readBounded(path: string, limit: number): Promise<Bounded> {
+  let handle: FileHandle | null = null;
+  try {
+    handle = await open(path, 'r');
+    const status = await handle.stat();
+    if (status.isDirectory()) return { tooLarge: false, failure: 'is a folder' };
+    if (status.size > limit) return { tooLarge: true, failure: `is larger than ${formatSize(limit)}` };
+    const buffer = Buffer.allocUnsafe(Math.min(limit, Math.max(status.size, 65_536)) + 1);
+    let filled = 0;
+    const chunks: Buffer[] = [];
+    for (let total = 0; ; ) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return { bytes: Buffer.concat(chunks, filled) };
+      total += bytesRead;
+      if (total > limit) return { tooLarge: true, failure: `is larger than ${formatSize(limit)}` };
+      chunks.push(Buffer.from(buffer.subarray(0, bytesRead)));
+      filled = total;
+    }
+  } catch (error) {
+    return { tooLarge: false, failure: failureOf(error) };
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function readNamedFile(path: string): Promise<string> {
+  const outcome = await readBounded(path, NAMED_FILE_BYTES);
+  if (!('bytes' in outcome)) throw new Error(outcome.failure);
+  return Buffer.from(outcome.bytes).toString('utf8');
+}
+
+const FAILURES: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist',
+  EACCES: 'cannot be read: permission denied',
+  EPERM: 'cannot be read: permission denied',
+  EISDIR: 'is a folder',
+  ELOOP: 'is a symbolic link to itself',
+  ENAMETOOLONG: 'has too long a path',
+};
+
+function failureOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (code !== '') return FAILURES[code] ?? `cannot be read (${code})`;
+  return error instanceof Error ? error.message : 'cannot be read';
+}
+
+function decodeUtf8(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+function tooLarge(source: SourceText): Problem {
+  return source.error('file-too-large', null, `the file is larger than ${formatSize(LIMITS.configBytes)}`);
+}
+
+function notAMap(source: SourceText, value: unknown): Problem {
+  if (value === undefined) return source.error('wrong-type', { start: 0, end: 1 }, 'the file is empty', { help: 'write one by: sluice init --force' });
+  return source.error('wrong-type', { start: 0, end: 1 }, 'the file must be a map of keys such as "routes:"');
+}
+
+function inOrder(problems: readonly Problem[]): Problem[] {
+  return [...problems].sort((left, right) => left.line - right.line || left.column - right.column);
+}

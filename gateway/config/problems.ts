@@ -1,0 +1,134 @@
+// What can be wrong with a configuration, as one list: the word, and what it means in general. Every problem knows
+// where it stands. This file never prints and never reads a file.
+
+const codes = {
+  'unreadable-file': 'the configuration file itself cannot be read',
+  'file-too-large': 'the configuration file is larger than any real one',
+  'yaml-syntax': 'the text is not YAML',
+  'quote-it': 'a value that means something else to YAML until it is quoted',
+  'too-deep': 'maps and lists are nested deeper than any key needs',
+  'alias-cycle': 'a YAML alias contains itself',
+  'alias-bomb': 'YAML aliases multiply into far more values than the file has',
+  'unknown-alias': 'a YAML alias without its anchor',
+  'unknown-tag': 'a YAML tag that this file never needs',
+  'duplicate-key': 'a key stands twice in one map',
+  'forbidden-key': 'a key that could reach into JavaScript objects',
+  'unknown-key': 'a key that does not exist here',
+  'missing-key': 'a key that must be there',
+  'wrong-type': 'a value of another kind than the key takes',
+  'bad-value': 'a value outside the list of allowed ones',
+  'bad-duration': 'not a duration with its unit',
+  'bad-size': 'not a size with its unit',
+  'bad-percentage': 'not a percentage',
+  'bad-number': 'not a number in the allowed range, or one that YAML reads differently from how it looks',
+  'bad-address': 'not an address to listen on or to connect to',
+  'bad-match': 'not a host and path that a route can match',
+  'bad-header': 'not a header field that may be used here',
+  'bad-command': 'not a command that can be started without a shell',
+  'bad-variable': 'a ${...} that cannot be read',
+  'unset-variable': 'a ${...} whose variable is not set',
+  'missing-file': 'a file that cannot be read',
+  'bad-certificate': 'a certificate, key or CA file that cannot be used',
+  'unknown-upstream': 'a route names an upstream that does not exist',
+  'no-action': 'a route does nothing',
+  'ambiguous-action': 'a route does several things at once',
+  conflict: 'two settings that contradict each other',
+  'duplicate-name': 'a name or an address that is taken',
+  'admin-exposed': 'a route would lead to the admin API',
+  loop: 'the gateway would send requests to itself',
+  'unused-upstream': 'an upstream that no route uses',
+  'shadowed-route': 'a route that no request can reach',
+  'unverified-tls': 'an upstream whose identity is not verified',
+  'plain-secret': 'a secret that stands in the file',
+  'trusts-everyone': 'everybody may claim any client address',
+  'no-effect': 'a setting that does nothing here',
+  'expired-certificate': 'a certificate outside its validity',
+} as const;
+
+export type ProblemCode = keyof typeof codes;
+
+/** Every problem code with its meaning. */
+export const PROBLEM_CODES: Readonly<Record<ProblemCode, string>> = codes;
+
+export interface Problem {
+  readonly severity: 'error' | 'warning';
+  readonly code: ProblemCode;
+  /** One sentence without a full stop. Never holds the value of a variable or of a secret file. */
+  readonly message: string;
+  /** As the operator named it. */
+  readonly file: string;
+  /** From 1; 0 when the problem has no place in the file. */
+  readonly line: number;
+  readonly column: number;
+  /** How many columns are marked, at least 1. */
+  readonly width: number;
+  /** The source line as it stands in the file. */
+  readonly source: string;
+  /** Stands beside the caret: `did you mean "upstream"?`; '' when there is none. */
+  readonly hint: string;
+  /** One more line of advice; '' when there is none. */
+  readonly help: string;
+}
+
+/** The advice that may go with a problem. */
+export interface Advice {
+  readonly hint?: string;
+  readonly help?: string;
+}
+
+/** Half-open span of UTF-16 offsets in the text. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The text of one file: turns spans into problems. */
+export class SourceText {
+  readonly file: string;
+  readonly text: string;
+  readonly #lineStarts: number[] = [0];
+
+  constructor(file: string, text: string) {
+    this.file = file;
+    this.text = text;
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.#lineStarts.push(at + 1);
+  }
+
+  /** Line and column from 1 of an offset; offsets beyond the text count as its end. */
+  placeOf(offset: number): { readonly line: number; readonly column: number } {
+    const wanted = Math.max(0, Math.min(offset, this.text.length));
+    let low = 0;
+    let high = this.#lineStarts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#lineStarts[middle] ?? 0) <= wanted) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: wanted - (this.#lineStarts[low] ?? 0) + 1 };
+  }
+
+  /** The text of a line counted from 1, without its line end. */
+  lineAt(line: number): string {
+    const start = this.#lineStarts[line - 1];
+    if (start === undefined) return '';
+    const end = this.#lineStarts[line];
+    return this.text.slice(start, end === undefined ? undefined : end - 1).replace(/\r$/, '');
+  }
+
+  error(code: ProblemCode, span: Span | null, message: string, advice: Advice = {}): Problem {
+    return this.#problem('error', code, span, message, advice);
+  }
+
+  warning(code: ProblemCode, span: Span | null, message: string, advice: Advice = {}): Problem {
+    return this.#problem('warning', code, span, message, advice);
+  }
+
+  #problem(severity: Problem['severity'], code: ProblemCode, span: Span | null, message: string, advice: Advice): Problem {
+    const common = { severity, code, message, file: this.file, hint: advice.hint ?? '', help: advice.help ?? '' };
+    if (span === null) return { ...common, line: 0, column: 0, width: 1, source: '' };
+    const { line, column } = this.placeOf(span.start);
+    const source = this.lineAt(line);
+    const width = Math.max(1, Math.min(span.end - span.start, source.length - column + 1));
+    return { ...common, line, column, width, source };
+  }
+}

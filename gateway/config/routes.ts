@@ -1,0 +1,234 @@
+// One entry of `routes` in gateway.yaml. Pure.
+
+import * as z from 'zod';
+import { type CacheChoice, routeCacheSchema } from './cache.ts';
+import type { HeaderChanges, RouteMatch } from './config.ts';
+import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
+import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
+import { offer, type Parsed, parsed, refused } from './parsed.ts';
+import { duration, forms, scalar, size, text, whole } from './scalars.ts';
+import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
+
+const TEBIBYTE = 1_099_511_627_776;
+
+/** A route whose upstreams are not yet known to exist. */
+export interface WrittenRoute {
+  readonly name: string | null;
+  readonly match: RouteMatch;
+  readonly upstream: string | null;
+  readonly split: readonly { readonly upstream: string; readonly weight: number }[] | null;
+  readonly redirect: { readonly to: string; readonly status: number } | null;
+  readonly respond: { readonly status: number; readonly body: string } | null;
+  readonly stripPrefix: string | null;
+  readonly rewrite: string | null;
+  readonly requestHeaders: HeaderChanges;
+  readonly responseHeaders: HeaderChanges;
+  readonly cache: CacheChoice | null;
+  readonly timeouts: TimeoutsOverlay;
+  readonly bodyBytes: number | null;
+  readonly websocketIdleMs: number | null;
+}
+
+/** Exactly one of these stands on a route. */
+export const ACTIONS: readonly string[] = ['upstream', 'split', 'redirect', 'respond'];
+
+function checked<T>(read: (input: unknown) => Parsed<T>, type: string): z.ZodType<T, unknown> {
+  return scalar(read, { type: 'string', 'x-type': type });
+}
+
+const methodName = checked<string>((input) => {
+  const advice = 'must be a method such as GET or POST';
+  if (typeof input !== 'string') return refused('wrong-type', advice);
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/.test(input)) return refused('bad-match', advice);
+  const upper = input.toUpperCase();
+  return upper === 'CONNECT' ? refused('bad-match', 'cannot be CONNECT: this gateway does not tunnel') : parsed(upper);
+}, 'method');
+
+const predicateValue = scalar<string>(
+  (input) =>
+    typeof input === 'string' || typeof input === 'number' || typeof input === 'boolean'
+      ? parsed(String(input))
+      : refused('wrong-type', 'must be the exact value, or "*" for any'),
+  { type: ['string', 'number', 'boolean'], 'x-type': 'text' },
+);
+
+const matchLong = z
+  .strictObject({
+    host: checked(parseHost, 'host').optional().describe('"api.example.com" or "*.example.com"; by default any.'),
+    path: checked(parsePathPattern, 'path').prefault('/*').describe('"/v1/*" for everything below /v1/, "/v1" for exactly that.'),
+    methods: z.array(methodName).prefault([]).describe('By default any.'),
+    headers: z.record(z.string(), predicateValue).prefault({}).describe('Request fields with their exact values, or "*" for any value.'),
+    query: z.record(z.string(), predicateValue).prefault({}).describe('Query parameters with their exact values, or "*" for any value.'),
+  })
+  .transform((written, context): RouteMatch => {
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(written.headers)) {
+      const field = parseFieldName(name);
+      if (field.ok) headers[field.value] = value;
+      else context.addIssue({ code: 'custom', message: field.message, path: ['headers', name], params: { code: field.code, hint: field.hint, atKey: true } });
+    }
+    return {
+      host: written.host ?? null,
+      path: written.path.path,
+      prefix: written.path.prefix,
+      methods: [...new Set(written.methods)],
+      headers,
+      query: written.query,
+    };
+  });
+
+const matchSchema = forms<RouteMatch>('a path such as "/v1/*", a host and a path such as "api.example.com/v1/*", or a map', [
+  checked(parseMatch, 'host and path').transform(
+    (found): RouteMatch => ({ host: found.host, path: found.path, prefix: found.prefix, methods: [], headers: {}, query: {} }),
+  ),
+  matchLong,
+]);
+
+/** Reports a problem of one name in a map of header changes at that name. */
+function changedFields(written: Readonly<Record<string, readonly string[]>>, context: z.RefinementCtx, where: string): (readonly [string, string])[] {
+  const fields: (readonly [string, string])[] = [];
+  for (const [name, values] of Object.entries(written)) {
+    const field = parseChangedName(name);
+    if (!field.ok) {
+      context.addIssue({ code: 'custom', message: field.message, path: [where, name], params: { code: field.code, hint: field.hint, atKey: true } });
+      continue;
+    }
+    for (const value of values) fields.push([field.value, value]);
+  }
+  return fields;
+}
+
+const fieldValue = (): z.ZodType<string, unknown> => scalar(parseFieldValue, { type: ['string', 'number', 'boolean'], 'x-type': 'text' });
+
+const fieldValues = forms<readonly string[]>('the text of a header field', [
+  fieldValue().transform((value): readonly string[] => [value]),
+  z.array(fieldValue()).readonly(),
+]);
+
+const headerChanges = z
+  .strictObject({
+    set: z.record(z.string(), fieldValue()).prefault({}).describe('Fields that get this value, whatever they had.'),
+    add: z.record(z.string(), fieldValues).prefault({}).describe('Fields that get one more line; a list adds several.'),
+    remove: z.array(checked(parseChangedName, 'field name')).prefault([]).describe('Fields that are taken out.'),
+  })
+  .transform((written, context): HeaderChanges => {
+    const single = Object.fromEntries(Object.entries(written.set).map(([name, value]) => [name, [value]]));
+    return {
+      set: changedFields(single, context, 'set'),
+      add: changedFields(written.add, context, 'add'),
+      remove: written.remove,
+    };
+  });
+
+const NO_CHANGES: HeaderChanges = { set: [], add: [], remove: [] };
+
+/** Finds placeholders that this template does not have. */
+function unknownPlaceholder(template: string, known: readonly string[]): string | null {
+  for (const [whole] of template.matchAll(/\{[^{}]*\}/g)) if (!known.includes(whole)) return whole;
+  return null;
+}
+
+const redirectTo = checked<string>((input) => {
+  const advice = 'must be an address such as "https://api.example.com{target}" or a path';
+  if (typeof input !== 'string') return refused('wrong-type', advice);
+  const unknown = unknownPlaceholder(input, ['{target}']);
+  if (unknown !== null) return refused('bad-value', `has no placeholder ${unknown}; {target} is path and query of the request`);
+  if (!/^(https?:\/\/[^/?#\s@{}]+([/?#{][\x21-\x7e]*)?|\/(?!\/)[\x21-\x7e]*|\{target\})$/.test(input)) {
+    return refused('bad-value', advice, /^[\w.-]+\.[a-z]+/.test(input) ? offer(`https://${input}`) : '');
+  }
+  return parsed(input);
+}, 'address');
+
+const redirectSchema = forms<{ readonly to: string; readonly status: number }>('an address such as "https://api.example.com{target}", or { to: , status: }', [
+  redirectTo.transform((to) => ({ to, status: 308 })),
+  z.strictObject({
+    to: redirectTo.describe('Address or path; {target} is path and query of the request.'),
+    status: z
+      .literal([301, 302, 303, 307, 308], { error: () => 'must be 301, 302, 303, 307 or 308' })
+      .prefault(308)
+      .describe('308 keeps the method and is permanent, 307 keeps it and is not.'),
+  }),
+]);
+
+const respondSchema = forms<{ readonly status: number; readonly body: string }>('a status such as 404, or { status: , body: }', [
+  whole(200, 599).transform((status) => ({ status, body: '' })),
+  z
+    .strictObject({
+      status: whole(200, 599).prefault(200).describe('Status of the answer.'),
+      body: text('text', { empty: true }).prefault('').describe('Text of the answer.'),
+    })
+    .superRefine((written, context) => {
+      if ((written.status === 204 || written.status === 205 || written.status === 304) && written.body !== '') {
+        context.addIssue({ code: 'custom', message: `must be empty: an answer ${written.status} has no body`, path: ['body'], params: { code: 'conflict', hint: '' } });
+      }
+    }),
+]);
+
+const stripPrefix = checked<string>((input) => {
+  const advice = 'must be the start of the path, such as /v1';
+  if (typeof input !== 'string') return refused('wrong-type', advice);
+  if (!input.startsWith('/') || input === '/' || input.includes('*')) return refused('bad-value', advice);
+  const path = normalisedPath(input);
+  return path.ok ? parsed(path.value.replace(/\/$/, '')) : path;
+}, 'path');
+
+const rewrite = checked<string>((input) => {
+  const advice = 'must be a path such as "/new/{rest}"';
+  if (typeof input !== 'string') return refused('wrong-type', advice);
+  const unknown = unknownPlaceholder(input, ['{rest}']);
+  if (unknown !== null) return refused('bad-value', `has no placeholder ${unknown}; {rest} is what the prefix of the match left`);
+  if (!input.startsWith('/')) return refused('bad-value', advice, offer(`/${input}`));
+  const path = normalisedPath(input.replaceAll('{rest}', 'rest'));
+  return path.ok ? parsed(input) : path;
+}, 'path');
+
+const routeSchemaWritten = z.strictObject({
+  name: text('a short name', { pattern: /^[^\s"'\\](.{0,126}[^\s"'\\])?$/ }).optional().describe('Stands in logs and metrics; by default the match.'),
+  match: matchSchema.describe('Host and path: "api.example.com/v1/*", "*.example.com/*", "/v1/*", "/exact"; or the long form. The most specific route wins: host, then the longest path, then the number of predicates; their order never matters.'),
+  upstream: text('the name of an upstream').optional().describe('Where requests go. Exactly one of upstream, split, redirect, respond.'),
+  split: z.record(z.string(), whole(0, 1_000_000)).optional().describe('Several upstreams with their weights.'),
+  redirect: redirectSchema.optional().describe('Where the client is sent instead.'),
+  respond: respondSchema.optional().describe('What is answered at once: a status, or status and body.'),
+  strip_prefix: stripPrefix.optional().describe('Taken off the path before it goes upstream; sent as X-Forwarded-Prefix.'),
+  rewrite: rewrite.optional().describe('New path; {rest} is what the prefix of the match left.'),
+  headers: z
+    .strictObject({
+      request: headerChanges.optional().describe('Fields of the request on its way upstream.'),
+      response: headerChanges.optional().describe('Fields of the answer on its way to the client.'),
+    })
+    .prefault({})
+    .describe('Header fields that are changed.'),
+  cache: routeCacheSchema.optional().describe('off, auto, a duration (obey the origin, that long where it is silent), or the long form; by default cache.default.'),
+  timeouts: timeoutsOverlaySchema.describe('As timeouts above, for this route.'),
+  limits: z
+    .strictObject({ body: size(0, TEBIBYTE).optional().describe('Bytes of a request body.') })
+    .prefault({})
+    .describe('As limits above, for this route.'),
+  websocket: forms<{ readonly idle: number | null }>('a map such as { idle: 10m }', [
+    duration().transform((idle) => ({ idle })),
+    z
+      .strictObject({ idle: duration().optional().describe('Longest silence in a tunnel; by default timeouts.stream_idle.') })
+      .transform((written) => ({ idle: written.idle ?? null })),
+  ])
+    .optional()
+    .describe('WebSocket and other upgrades. They are passed on in any case.'),
+});
+
+export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.transform(
+  (written): WrittenRoute => ({
+    name: written.name ?? null,
+    match: written.match,
+    upstream: written.upstream ?? null,
+    split: written.split === undefined ? null : Object.entries(written.split).map(([upstream, weight]) => ({ upstream, weight })),
+    redirect: written.redirect ?? null,
+    respond: written.respond ?? null,
+    stripPrefix: written.strip_prefix ?? null,
+    rewrite: written.rewrite ?? null,
+    requestHeaders: written.headers.request ?? NO_CHANGES,
+    responseHeaders: written.headers.response ?? NO_CHANGES,
+    cache: written.cache ?? null,
+    timeouts: written.timeouts,
+    bodyBytes: written.limits.body ?? null,
+    websocketIdleMs: written.websocket?.idle ?? null,
+  }),
+);
