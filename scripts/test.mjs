@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { canInstall, installPackages } from './apt.mjs';
+import { canInstall, installPackages } from './apt.ts';
 import { missingPeers, PEERS } from './peers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -2,7 +2,7 @@
 // reloaded, signalled, stopped. Nothing of the gateway is loaded into the test.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Child, startChild } from './child.ts';
@@ -41,7 +41,7 @@ export interface Gateway {
   readonly log: readonly LogLine[];
   /** The first line, past or to come, that matches (a pattern is tried on `msg`). */
   waitForLog(match: RegExp | ((line: LogLine) => boolean), timeoutMs?: number): Promise<LogLine>;
-  /** Writes the file, sends SIGHUP and gives the line that says what became of it. */
+  /** Changes the file, and gives the line that says what became of it (`ok`). A SIGHUP is the test's own, by signal(). */
   reload(config: string): Promise<LogLine>;
   signal(name: NodeJS.Signals): void;
   /** SIGTERM, and its exit code; removes the folder. */
@@ -145,8 +145,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     async reload(config) {
       const from = child.lines.length;
-      writeFileSync(file, completeConfig(config));
-      child.kill('SIGHUP');
+      // Moved into place, so that it is never read half written. A SIGHUP on top would be a second reload.
+      writeFileSync(`${file}.next`, completeConfig(config));
+      renameSync(`${file}.next`, file);
       const isOutcome = testOf((line) => line.event === 'reload');
       return parseLine(await child.waitForLine(isOutcome, 20_000, from));
     },
