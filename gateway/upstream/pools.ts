@@ -1,0 +1,114 @@
+// The upstreams of one worker: one undici pool per server, kept over reloads as long as what it was made of stays the
+// same, and the choice between the servers of one upstream. Only fetch draws from it. It sends no health probes.
+
+import { type Budget, earn, newBudget, spend } from '../balance/budget.ts';
+import { type Candidate, pickP2c, pickRoundRobin } from '../balance/pick.ts';
+import type { UpstreamConfig } from '../config/config.ts';
+import type { InstanceSpec, Published } from '../config/published.ts';
+import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
+import type { Instance, Upstream } from './upstream.ts';
+import type { Vitals } from './vitals.ts';
+
+export interface PoolSet {
+  /** Makes the upstreams of a config. Pools whose server, TLS, protocol and connection settings are unchanged go on. */
+  apply(upstreams: readonly UpstreamConfig[], instances: Published['instances']): ReadonlyMap<string, Upstream>;
+  /** Retires every pool: resolves when all that runs on them has ended. */
+  close(): Promise<void>;
+  /** Ends everything that runs, tunnels included, now. */
+  destroy(): Promise<void>;
+}
+
+/** `workers`: how many share each server's connections; `workerRow`: this worker's row in the vitals table. */
+export function createPools(options: {
+  readonly vitals: Vitals;
+  readonly workers: number;
+  readonly workerRow: number;
+}): PoolSet {
+  let pools = new Map<string, ServerPool>();
+  let budgets = new Map<string, Budget>();
+  const retiring = new Set<ServerPool>();
+
+  function retire(pool: ServerPool): void {
+    retiring.add(pool);
+    void pool.retire().then(() => retiring.delete(pool));
+  }
+
+  return {
+    apply(upstreams, instances) {
+      const next = new Map<string, ServerPool>();
+      const nextBudgets = new Map<string, Budget>();
+      const named = new Map<string, Upstream>();
+      for (const config of upstreams) {
+        const budget = budgets.get(config.name) ?? newBudget(Date.now());
+        nextBudgets.set(config.name, budget);
+        const members: ServerPool[] = [];
+        for (const spec of instances[config.name] ?? []) {
+          const settings = settingsOf(config, spec, options.workers);
+          const key = `${spec.id}\n${spec.slot}\n${JSON.stringify(settings)}`;
+          const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec, budget });
+          pool.weight = spec.weight;
+          next.set(key, pool);
+          members.push(pool);
+        }
+        named.set(config.name, new NamedUpstream(config, members, budget));
+      }
+      for (const [key, pool] of pools) if (!next.has(key)) retire(pool);
+      pools = next;
+      budgets = nextBudgets;
+      return named;
+    },
+    async close() {
+      for (const pool of pools.values()) retire(pool);
+      pools = new Map();
+      await Promise.all([...retiring].map((pool) => pool.retire()));
+    },
+    async destroy() {
+      const all = [...pools.values(), ...retiring];
+      pools = new Map();
+      await Promise.all(all.map((pool) => pool.destroy()));
+    },
+  };
+}
+
+/** What a pool is made of; a change of any of it means another pool. */
+function settingsOf(
+  config: UpstreamConfig,
+  spec: InstanceSpec,
+  workers: number,
+): Pick<ServerPoolOptions, 'address' | 'tls' | 'http2' | 'connections' | 'connectMs' | 'idleMs'> {
+  return {
+    address: spec.address,
+    tls: config.tls,
+    http2: config.http2,
+    connections: Math.max(1, Math.ceil(config.connections / workers)),
+    connectMs: config.timeouts.connectMs,
+    idleMs: config.timeouts.idleMs,
+  };
+}
+
+class NamedUpstream implements Upstream {
+  readonly name: string;
+  readonly host: string;
+  readonly #balance: UpstreamConfig['balance'];
+  readonly #members: readonly ServerPool[];
+  readonly #budget: Budget;
+
+  constructor(config: UpstreamConfig, members: readonly ServerPool[], budget: Budget) {
+    this.name = config.name;
+    this.host = config.host;
+    this.#balance = config.balance;
+    this.#members = members;
+    this.#budget = budget;
+  }
+
+  pick(tried: ReadonlySet<Instance>, nowMs: number, rnd: () => number): Instance | null {
+    // The first pick of a request: what it earns pays for the retries of others.
+    if (tried.size === 0) earn(this.#budget);
+    const members: readonly (ServerPool & Candidate)[] = this.#members;
+    return this.#balance === 'p2c' ? pickP2c(members, tried, nowMs, rnd) : pickRoundRobin(members, tried);
+  }
+
+  mayRetry(nowMs: number): boolean {
+    return spend(this.#budget, nowMs);
+  }
+}

@@ -1,0 +1,215 @@
+// One server as this worker sees it: its undici pool, the requests that wait for one of its connections, what it has
+// been like lately, and the tunnels to it. It owns all of them and closes them. It does not choose between servers.
+
+import { Pool } from 'undici';
+import { type Budget, spend } from '../balance/budget.ts';
+import { type Candidate, type Latency, newLatency, observe, type Sample } from '../balance/pick.ts';
+import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
+import type { InstanceSpec } from '../config/published.ts';
+import { LIMITS } from '../tables/limits.ts';
+import { type AttemptOwner, RunningAttempt } from './attempt.ts';
+import { SafeClient } from './client.ts';
+import { authorityOf, createDial, type Line, originOf } from './dial.ts';
+import { openTunnel } from './tunnel.ts';
+import type { Attempt, AttemptHandlers, Instance, Outgoing, Tunnel, TunnelRequest } from './upstream.ts';
+import { stateOf, type Vitals } from './vitals.ts';
+
+export interface ServerPoolOptions {
+  readonly vitals: Vitals;
+  readonly workers: number;
+  readonly workerRow: number;
+  readonly spec: InstanceSpec;
+  readonly budget: Budget;
+  readonly address: ServerAddress;
+  readonly tls: UpstreamConfig['tls'];
+  readonly http2: UpstreamConfig['http2'];
+  /** This worker's part of them. */
+  readonly connections: number;
+  readonly connectMs: number;
+  readonly idleMs: number;
+}
+
+/** Streams that one HTTP/2 connection carries at once. */
+const STREAMS = 100;
+/** A `Keep-Alive: timeout=` of the server is taken this much shorter, so that we close first. */
+const KEEP_ALIVE_MARGIN_MS = 1000;
+
+export class ServerPool implements Instance, Candidate, AttemptOwner {
+  readonly id: string;
+  readonly authority: string;
+  readonly servername: string;
+  weight: number;
+  turn = 0;
+  readonly latency: Latency;
+  readonly #options: ServerPoolOptions;
+  readonly #pool: Pool;
+  /** Requests undici may hold at once. */
+  readonly #places: number;
+  #taken = 0;
+  readonly #waiting = new Set<RunningAttempt>();
+  readonly #tunnels = new Set<Tunnel>();
+  #tag: number;
+  #retired: Promise<void> | null = null;
+  #idle: (() => void) | null = null;
+
+  constructor(options: ServerPoolOptions) {
+    const { address, http2, spec, vitals } = options;
+    this.#options = options;
+    this.id = spec.id;
+    this.authority = authorityOf(address);
+    this.servername = address.kind === 'unix' ? 'localhost' : address.host;
+    this.weight = spec.weight;
+    this.latency = newLatency(Date.now());
+    this.#tag = vitals.tag(spec.slot);
+    this.#places = http2 === 'off' ? options.connections : options.connections * STREAMS;
+    const dial = createDial({
+      address,
+      tls: options.tls,
+      http2,
+      connectMs: options.connectMs,
+      onConnections: (delta) => vitals.addConnections(spec.slot, options.workerRow, delta),
+    });
+    this.#pool = new Pool(originOf(address), {
+      connections: options.connections,
+      pipelining: 1,
+      allowH2: http2 !== 'off',
+      ...(http2 === 'h2c' ? { useH2c: true } : {}),
+      h2Options: { maxConcurrentStreams: STREAMS },
+      keepAliveTimeout: options.idleMs,
+      keepAliveMaxTimeout: options.idleMs,
+      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
+      maxHeaderSize: LIMITS.responseHeaderBytes,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      strictContentLength: true,
+      factory: (origin, given) => {
+        const line: Line = { socket: null, uses: 0 };
+        return new SafeClient(origin, { ...given, connect: dial(line) }, line);
+      },
+    });
+  }
+
+  // As a candidate.
+
+  get eligible(): boolean {
+    const tag = this.#options.vitals.tag(this.#options.spec.slot);
+    if (tag !== this.#tag) {
+      // It went down and came back, or was found well for the first time: what it did before says nothing now.
+      this.#tag = tag;
+      this.latency.ewmaMs = 0;
+    }
+    const state = stateOf(tag);
+    return state === 'up' || state === 'unknown';
+  }
+
+  get inflight(): number {
+    return this.#options.vitals.inflight(this.#options.spec.slot, this.#options.workers);
+  }
+
+  // As an instance.
+
+  send(outgoing: Outgoing, handlers: AttemptHandlers): Attempt {
+    const attempt = new RunningAttempt(outgoing, handlers, this);
+    this.#count(1);
+    if (this.#retired !== null) {
+      attempt.refuse('connect', new Error('this server left the config'));
+    } else if (this.#taken < this.#places && this.#waiting.size === 0) {
+      this.#start(attempt);
+    } else if (this.#waiting.size < LIMITS.pendingPerInstance) {
+      this.#waiting.add(attempt);
+      attempt.wait();
+    } else {
+      attempt.refuse('busy', new Error('too many requests wait for a connection'));
+    }
+    return attempt;
+  }
+
+  tunnel(request: TunnelRequest): Tunnel {
+    this.#count(1);
+    const tunnel = openTunnel({ ...request, address: this.#options.address, tls: this.#options.tls });
+    this.#tunnels.add(tunnel);
+    void tunnel.closed.then(() => {
+      this.#tunnels.delete(tunnel);
+      this.#count(-1);
+    });
+    return tunnel;
+  }
+
+  // As the owner of its attempts.
+
+  released(): void {
+    this.#taken--;
+    // Later: undici is in the middle of something when it lets go.
+    queueMicrotask(() => this.#next());
+  }
+
+  ended(attempt: RunningAttempt): void {
+    this.#waiting.delete(attempt);
+    this.#count(-1);
+    this.#rest();
+  }
+
+  observed(sample: Sample, tookMs: number): void {
+    observe(this.latency, sample, tookMs, Date.now());
+  }
+
+  mayRestart(): boolean {
+    return spend(this.#options.budget, Date.now());
+  }
+
+  restart(attempt: RunningAttempt): void {
+    this.#taken++;
+    queueMicrotask(() => attempt.dispatch(this.#pool));
+  }
+
+  /** Lets what runs come to its end, then closes the connections; cut after LIMITS.retiredPoolMs. Tunnels go on. */
+  retire(): Promise<void> {
+    this.#retired ??= this.#retire();
+    return this.#retired;
+  }
+
+  /** Ends everything now. */
+  async destroy(): Promise<void> {
+    this.#retired ??= Promise.resolve();
+    for (const attempt of [...this.#waiting]) attempt.abort();
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+    await this.#pool.destroy();
+  }
+
+  async #retire(): Promise<void> {
+    const cut = setTimeout(() => void this.destroy(), LIMITS.retiredPoolMs);
+    if (this.#busy()) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    if (!this.#pool.destroyed) await this.#pool.close();
+    clearTimeout(cut);
+  }
+
+  #busy(): boolean {
+    return this.#taken > 0 || this.#waiting.size > 0;
+  }
+
+  #rest(): void {
+    if (this.#idle !== null && !this.#busy()) this.#idle();
+  }
+
+  #next(): void {
+    for (const attempt of this.#waiting) {
+      if (this.#taken >= this.#places) break;
+      this.#waiting.delete(attempt);
+      this.#start(attempt);
+    }
+    this.#rest();
+  }
+
+  #start(attempt: RunningAttempt): void {
+    this.#taken++;
+    attempt.dispatch(this.#pool);
+  }
+
+  #count(delta: 1 | -1): void {
+    this.#options.vitals.addInflight(this.#options.spec.slot, this.#options.workerRow, delta);
+  }
+}
