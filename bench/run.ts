@@ -24,7 +24,7 @@ through this gateway, a bare http-proxy-3 and nginx, each pinned to one core, in
   --json              the results as JSON on stdout; progress goes to stderr either way
   --help              this text
 
-Results are also kept in bench/results/. The wire needs Linux, two cores, wrk, taskset and, for its rows, nginx; on
+Results are also kept in bench/results/, but for --quick. The wire needs Linux, two cores, wrk, taskset and, for its rows, nginx; on
 Debian as root wrk and nginx are installed by apt (nginx is not started).
 `;
 
@@ -48,7 +48,12 @@ function count(text: string, option: string, most: number): number {
   return value;
 }
 
-function readArguments(): { only: string | undefined; json: boolean; quick: boolean; wire: Omit<WireOptions, 'nginx'> } {
+function readArguments(): {
+  only: string | undefined;
+  json: boolean;
+  quick: boolean;
+  wire: Omit<WireOptions, 'nginx'>;
+} {
   try {
     const { values } = parseArgs({
       options: {
@@ -69,7 +74,12 @@ function readArguments(): { only: string | undefined; json: boolean; quick: bool
     const rounds = values.quick ? 2 : count(values.rounds, 'rounds', 100);
     const seconds = values.quick ? 2 : count(values.seconds, 'seconds', 60);
     const connections = count(values.connections, 'connections', 1000);
-    return { only: values.only, json: values.json, quick: values.quick, wire: { rounds, seconds, connections, progress } };
+    return {
+      only: values.only,
+      json: values.json,
+      quick: values.quick,
+      wire: { rounds, seconds, connections, progress },
+    };
   } catch (error) {
     return fail(`${(error as Error).message}; see npm run bench -- --help`, 2);
   }
@@ -110,10 +120,13 @@ const results: Results = {
   micro,
   wire: rows,
 };
-const folder = join(import.meta.dirname, 'results');
-const file = join(folder, when.replaceAll(':', ''));
-mkdirSync(folder, { recursive: true });
-writeFileSync(`${file}.json`, `${JSON.stringify(results, null, 2)}\n`);
-writeFileSync(`${file}.md`, formatResults(results));
-process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : `\n${formatResults(results)}`);
-progress(`kept in ${file}.md and .json`);
+const asJson = `${JSON.stringify(results, null, 2)}\n`;
+process.stdout.write(json ? asJson : `\n${formatResults(results)}`);
+if (!quick) {
+  const folder = join(import.meta.dirname, 'results');
+  const file = join(folder, when.replaceAll(':', ''));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${file}.json`, asJson);
+  writeFileSync(`${file}.md`, formatResults(results));
+  progress(`kept in ${file}.md and .json`);
+}

@@ -1,0 +1,236 @@
+// The pure parts of a request, each alone, and then a whole cache hit through the real machine on a downstream that writes
+// nowhere. The config, the routes and the store are the real ones; only sockets are missing.
+
+import { Bench } from 'tinybench';
+import type { Config, RouteConfig } from '../gateway/config/config.ts';
+import { parseConfig } from '../gateway/config/load.ts';
+import type { Fetch } from '../gateway/fetch/fetch.ts';
+import { admit } from '../gateway/guard/admit.ts';
+import { compileAddressList } from '../gateway/http/address.ts';
+import type { Fields } from '../gateway/http/fields.ts';
+import type { RequestHead } from '../gateway/http/request.ts';
+import { cacheKey } from '../gateway/policy/key.ts';
+import { requestIsPrivate } from '../gateway/policy/lookup.ts';
+import { mayServe } from '../gateway/policy/serving.ts';
+import { mayStore, type StoreInput } from '../gateway/policy/storing.ts';
+import type { Downstream } from '../gateway/request/downstream.ts';
+import { acceptExchange } from '../gateway/request/steps.ts';
+import { compileRoutes } from '../gateway/route/compile.ts';
+import { matchRoute } from '../gateway/route/match.ts';
+import type { Runtime } from '../gateway/runtime.ts';
+import { lookUp, putEntry } from '../gateway/store/entries.ts';
+import { Fills } from '../gateway/store/fills.ts';
+import { createMemoryStore } from '../gateway/store/memory.ts';
+import { Purges } from '../gateway/store/purges.ts';
+import type { Upstream } from '../gateway/upstream/upstream.ts';
+
+export interface MicroOptions {
+  /** Time for each part. */
+  readonly timeMs: number;
+  progress(text: string): void;
+}
+
+export interface MicroRow {
+  readonly name: string;
+  readonly medianNs: number;
+  readonly p99Ns: number;
+}
+
+/** Calls in one measured sample: a single one is too short for the clock. */
+const BATCH = 500;
+const NOW_MS = Date.UTC(2026, 0, 2, 12, 0, 0);
+const TARGET = '/v1/catalog/items/42?lang=en&page=2';
+const FIELDS: Fields = [
+  ...[
+    'host',
+    'api.example.com',
+    'user-agent',
+    'Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0',
+  ],
+  ...['accept', 'application/json', 'accept-language', 'en-GB,en;q=0.7', 'accept-encoding', 'gzip, deflate, br, zstd'],
+];
+const RESPONSE_FIELDS: Fields = [
+  ...['content-type', 'application/json', 'date', new Date(NOW_MS).toUTCString(), 'etag', '"5e8c1a"'],
+  ...['cache-control', 'public, max-age=600, stale-while-revalidate=30', 'server', 'uvicorn'],
+];
+
+function configText(): string {
+  const others = Array.from({ length: 40 }, (_, i) => `  - { match: "/service-${i}/*", upstream: api }`);
+  return [
+    'version: 1',
+    'listen: { http: ["127.0.0.1:0"] }',
+    'upstreams: { api: { servers: ["http://127.0.0.1:1"] } }',
+    'routes:',
+    ...others,
+    '  - { match: "api.example.com/v1/catalog/*", upstream: api, cache: 30s }',
+    '  - { match: "/*", upstream: api }',
+  ].join('\n');
+}
+
+async function loadConfig(): Promise<Config> {
+  const readFile = (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`));
+  const loaded = await parseConfig(configText(), { file: '', folder: '/', env: {}, readFile, nowMs: NOW_MS });
+  if (!loaded.ok) throw new Error(`the bench's own config is refused: ${JSON.stringify(loaded.problems)}`);
+  return loaded.config;
+}
+
+/** A client that takes everything at once, and remembers the last status and how many bytes came. */
+class FakeDownstream implements Downstream {
+  readonly protocol = 'HTTP/1.1';
+  readonly secure = false;
+  readonly servername = '';
+  readonly peer = '203.0.113.7';
+  readonly localPort = 8080;
+  readonly method = 'GET';
+  readonly target = TARGET;
+  readonly authority = null;
+  readonly fields = FIELDS;
+  readonly body = null;
+  readonly receivedMs = NOW_MS;
+  bodyBytesSent = 0;
+  headSent = false;
+  status = 0;
+  responseFields: Fields = [];
+  onDrain: (() => void) | null = null;
+  onClose: ((clean: boolean) => void) | null = null;
+
+  allowBody(): void {}
+  interim(): void {}
+  head(status: number, fields: Fields): void {
+    this.status = status;
+    this.responseFields = fields;
+    this.headSent = true;
+  }
+  write(chunk: Uint8Array): boolean {
+    this.bodyBytesSent += chunk.length;
+    return true;
+  }
+  end(): void {
+    this.onClose?.(true);
+  }
+  whole(status: number, fields: Fields, body: Uint8Array): void {
+    this.head(status, fields);
+    this.bodyBytesSent = body.length;
+    this.onClose?.(true);
+  }
+  abort(): void {
+    this.onClose?.(false);
+  }
+}
+
+/** A hit must not ask for an instance; if it does, there is none, and the answer is no hit. */
+const NO_UPSTREAM: Upstream = { name: 'api', host: 'keep', pick: () => null, mayRetry: () => false };
+
+/** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
+function createRuntime(config: Config): Runtime<Fetch> {
+  let ids = 0;
+  return {
+    version: 1,
+    config,
+    state: {
+      store: createMemoryStore(config.cache.memoryBytes),
+      fills: new Fills<Fetch>(1024),
+      purges: new Purges(1024),
+      keptBytes: 0,
+      count: () => {},
+      now: () => NOW_MS,
+      rnd: () => 0.5,
+      newRequestId: () => (ids++).toString(36),
+      trace: null,
+      problem: (message) => {
+        throw new Error(message);
+      },
+    },
+    routes: compileRoutes(config.routes),
+    trusted: compileAddressList(config.trustedProxies),
+    upstreams: new Map([['api', NO_UPSTREAM]]),
+    misdirected: () => false,
+    httpsPort: null,
+    log: () => {},
+  };
+}
+
+interface Parts {
+  readonly runtime: Runtime<Fetch>;
+  readonly request: RequestHead;
+  readonly route: RouteConfig;
+  readonly key: string;
+  readonly storing: StoreInput;
+}
+
+/** Takes the bench's request through every part once, and fails when one does not do what its name will say. */
+async function prepareParts(): Promise<Parts> {
+  const config = await loadConfig();
+  const runtime = createRuntime(config);
+  const admitted = admit(new FakeDownstream(), { ...config, trusted: runtime.trusted, newRequestId: () => 'a' });
+  if (!admitted.ok) throw new Error(`the bench's request is refused: ${admitted.error}`);
+  const { request } = admitted;
+  const matched = matchRoute(runtime.routes, request);
+  if (matched.found === null || matched.found.match.host !== 'api.example.com')
+    throw new Error('the route was not found');
+  const route = matched.found;
+  const key = cacheKey(request, route.cache);
+  if (key === null) throw new Error('no cache key');
+  const storing: StoreInput = {
+    method: 'GET',
+    requestFields: request.fields,
+    status: 200,
+    responseFields: RESPONSE_FIELDS,
+    requestMs: NOW_MS,
+    responseMs: NOW_MS,
+    bodyBytes: 1024,
+    rules: route.cache,
+  };
+  const verdict = mayStore(storing);
+  if (!verdict.store) throw new Error(`the response is not stored: ${verdict.reason}`);
+  const body = Buffer.alloc(1024, 'x');
+  putEntry(runtime.state.store, key, [], request.fields, { ...verdict.head, bodyBytes: body.length }, [body]);
+  return { runtime, request, route, key, storing };
+}
+
+function assertHit(runtime: Runtime<Fetch>): void {
+  const downstream = new FakeDownstream();
+  acceptExchange(runtime, downstream, null);
+  const status = downstream.responseFields[downstream.responseFields.indexOf('cache-status') + 1] ?? '';
+  if (downstream.status !== 200 || downstream.bodyBytesSent !== 1024 || !/hit/.test(status)) {
+    throw new Error(`no hit: ${downstream.status}, ${downstream.bodyBytesSent} bytes, cache-status ${status}`);
+  }
+}
+
+/** Runs all parts; ns per call. */
+export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
+  const { runtime, request, route, key, storing } = await prepareParts();
+  const { store, purges } = runtime.state;
+  const found = lookUp(store, purges, key, request.fields).found;
+  if (found === null) throw new Error('the entry was not found');
+  assertHit(runtime);
+
+  // What a call gives is kept, so that the compiler cannot leave the call out.
+  const kept: { last: unknown } = { last: null };
+  const admission = { ...runtime.config, trusted: runtime.trusted, newRequestId: () => 'a' };
+  const downstream = new FakeDownstream();
+  const parts: Readonly<Record<string, () => unknown>> = {
+    'admit a request': () => admit(downstream, admission),
+    'match one of 42 routes': () => matchRoute(runtime.routes, request),
+    'cache key': () => cacheKey(request, route.cache),
+    'may it be stored': () => mayStore(storing),
+    'may it be served': () => mayServe(found.head, request, requestIsPrivate(request.fields, route.cache), NOW_MS),
+    'look up 1 KB': () => lookUp(store, purges, key, request.fields),
+    'a whole hit, 1 KB': () => acceptExchange(runtime, new FakeDownstream(), null),
+  };
+  const bench = new Bench({ time: options.timeMs, warmupTime: options.timeMs / 5 });
+  for (const [name, part] of Object.entries(parts)) {
+    const run = (): void => {
+      for (let i = 0; i < BATCH; i++) kept.last = part();
+    };
+    bench.add(name, run, { async: false });
+  }
+  options.progress(`pure parts, ${Object.keys(parts).length} times ${options.timeMs} ms`);
+  await bench.run();
+  return bench.tasks.map((task) => {
+    const { result } = task;
+    if (result.state !== 'completed') throw new Error(`${task.name}: ${result.state}`);
+    const perCallNs = (ms: number): number => (ms * 1e6) / BATCH;
+    return { name: task.name, medianNs: perCallNs(result.latency.p50), p99Ns: perCallNs(result.latency.p99) };
+  });
+}
