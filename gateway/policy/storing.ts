@@ -5,6 +5,7 @@ import type { CacheRules } from '../config/config.ts';
 import { parseRequestCacheControl, parseResponseCacheControl, type ResponseControl } from '../http/cache-control.ts';
 import { formatDate, parseDate } from '../http/dates.ts';
 import { countField, type Fields, fieldOf, fieldsOf, hasField, setField } from '../http/fields.ts';
+import { HOP_BY_HOP } from '../http/hop.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { StoredHead } from './facts.ts';
 import { bornMs, dateOf, type Freshness, freshnessOf, isHeuristicStatus } from './freshness.ts';
@@ -35,14 +36,11 @@ export type StoreVerdict =
 /** Statuses whose meaning for caching we know: must-understand asks (RFC 9111 5.2.2.3). */
 const UNDERSTOOD: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501]);
 
-/** Fields that never go into the store: made anew for every answer, or about this one transfer. */
-const NEVER_STORED: ReadonlySet<string> = new Set([
-  'age',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'trailer',
-]);
+/**
+ * Fields that never go into the store (RFC 9111 3.1): Age and the length are made anew for every answer, the others are
+ * of one connection. The borders strip those as well; what is stored must not depend on who calls.
+ */
+const NEVER_STORED: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'age', 'content-length']);
 
 /** Fields that carry identity whatever the config says: a response that varies on them is one client's. */
 const ALWAYS_PRIVATE: readonly string[] = ['authorization', 'cookie', 'proxy-authorization'];
