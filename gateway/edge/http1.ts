@@ -1,0 +1,349 @@
+// HTTP/1.1 on one worker: Node's http.Server, which never listens, parses and writes; this file owns what Node leaves
+// open. One request at a time per connection (RFC 9112 9.3.2 wants answers in order and unsafe methods not overlapped),
+// the right status for what does not parse, timers by sweep, and a close that lets the client read its answer first.
+
+import { createServer, IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { lowerFields } from '../http/fields.ts';
+import { type UpgradeVerdict, upgradeVerdict } from '../guard/upgrade.ts';
+import type { ErrorWord } from '../tables/errors.ts';
+import type { Connection, Protocol } from './connection.ts';
+import { EdgeResponse, Http1Exchange, type Http1Owner } from './http1-exchange.ts';
+import { rawRefusal } from './refusal.ts';
+import type { EdgeContext } from './settings.ts';
+import { Tunnel } from './tunnel.ts';
+
+/** How often Node looks for heads that come too slowly. */
+const HEAD_CHECK_MS = 1000;
+/** Requests that wait behind the one in progress; when more come, the connection ends after these. */
+const PIPELINED = 256;
+/** After our FIN: how long the client may go on sending, and how long it may be silent. */
+const LINGER_MS = 5000;
+const LINGER_SILENT_MS = 1000;
+/** In a drain: how long a connection that never carried a request may still bring one. */
+const FRESH_MS = 1000;
+
+/** Node's parse errors by the answer they deserve; all others are malformed requests. */
+const PARSE_ERRORS: Readonly<Record<string, ErrorWord>> = {
+  HPE_HEADER_OVERFLOW: 'header-too-large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body-too-large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+  HPE_INVALID_VERSION: 'version-unsupported',
+  HPE_INVALID_CHUNK_SIZE: 'bad-framing',
+  HPE_INVALID_CONTENT_LENGTH: 'bad-framing',
+  HPE_INVALID_TRANSFER_ENCODING: 'bad-framing',
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'bad-framing',
+};
+
+export class Http1 {
+  readonly #context: EdgeContext;
+  readonly #server: Server<typeof IncomingMessage, typeof EdgeResponse>;
+  readonly #connections = new WeakMap<Socket, Http1Connection>();
+
+  constructor(context: EdgeContext) {
+    this.#context = context;
+    const { limits } = context.settings;
+    this.#server = createServer({
+      IncomingMessage,
+      ServerResponse: EdgeResponse,
+      // Strict whatever flags Node was started with; likewise the size of the head, below.
+      httpValidation: 'strict',
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headerTimeoutMs,
+      connectionsCheckingInterval: HEAD_CHECK_MS,
+      // Bodies, idle connections and writes are swept here: Node's own would need a timer per socket.
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+      // `admit` judges Host, so that its refusal is logged like every other.
+      requireHostHeader: false,
+      joinDuplicateHeaders: false,
+      shouldUpgradeCallback: (request) => this.#of(request.socket)?.mayUpgrade(request) ?? false,
+    });
+    // Node would cut the list silently and hide what stands behind (faults 42); `admit` counts.
+    this.#server.maxHeadersCount = 0;
+    this.#server.on('request', (request, response) => this.#of(request.socket)?.request(request, response, false));
+    this.#server.on('checkContinue', (request, response) => this.#of(request.socket)?.request(request, response, true));
+    this.#server.on('checkExpectation', (request, response) =>
+      this.#of(request.socket)?.request(request, response, false),
+    );
+    this.#server.on('upgrade', (request, socket, head) => this.#of(request.socket)?.upgrade(request, socket, head));
+    this.#server.on('connect', (request) => this.#of(request.socket)?.connect());
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      const connection = this.#of(socket as Socket);
+      if (connection === undefined) socket.destroy();
+      else connection.broken(error);
+    });
+    // A server that never listens enforces no headersTimeout until it is told that it does (node26.md 6).
+    this.#server.emit('listening');
+  }
+
+  /** New limits, for requests from now on. */
+  apply(): void {
+    const { limits } = this.#context.settings;
+    // The parser takes its size from here when a connection opens.
+    (this.#server as { maxHeaderSize?: number }).maxHeaderSize = limits.headerBytes;
+    this.#server.headersTimeout = limits.headerTimeoutMs;
+  }
+
+  /** Takes over a connection on which HTTP/1 is spoken. */
+  accept(connection: Connection, nowMs: number): void {
+    const http1 = new Http1Connection(this.#context, connection, nowMs);
+    connection.protocol = http1;
+    this.#connections.set(connection.socket, http1);
+    this.#server.emit('connection', connection.socket);
+  }
+
+  /** Stops Node's check of heads. Connections must be gone. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #of(socket: Socket): Http1Connection | undefined {
+    return this.#connections.get(socket);
+  }
+}
+
+interface Waiting {
+  readonly request: IncomingMessage;
+  readonly response: EdgeResponse;
+  readonly expects: boolean;
+  /** What Node's question about the upgrade was answered with. */
+  readonly verdict: UpgradeVerdict;
+}
+
+class Http1Connection implements Protocol, Http1Owner {
+  readonly connection: Connection;
+  readonly #context: EdgeContext;
+  #current: Http1Exchange | null = null;
+  readonly #waiting: Waiting[] = [];
+  /** The request whose bytes come now, or came last. */
+  #latest: IncomingMessage | null = null;
+  #verdict: UpgradeVerdict = 'plain';
+  #requests = 0;
+  #overflowed = false;
+  /** What is to be answered after the requests in progress, because nothing behind them can be read. */
+  #failed: ErrorWord | null = null;
+  /** open: requests are taken. closing: our last answer is written; what comes is thrown away. */
+  #state: 'open' | 'closing' = 'open';
+  #closingMs = 0;
+  #idleSinceMs: number;
+  #idleBytes: number;
+  #freshUntilMs = 0;
+  /** Progress of writing and of reading, as the last sweep saw it. */
+  #written = -1;
+  #writtenMs = 0;
+  #read = 0;
+  #readMs = 0;
+
+  constructor(context: EdgeContext, connection: Connection, nowMs: number) {
+    this.#context = context;
+    this.connection = connection;
+    this.#idleSinceMs = nowMs;
+    this.#idleBytes = connection.socket.bytesRead;
+    // Node's way of ending a connection after the last answer, replaced by one that cannot cost the client this answer.
+    connection.socket.destroySoon = () => this.#close();
+  }
+
+  get active(): number {
+    return this.#current === null ? 0 : 1 + this.#waiting.length;
+  }
+
+  get isLast(): boolean {
+    const { requestsPerConnection } = this.#context.settings.limits;
+    return this.#requests >= requestsPerConnection || (this.#overflowed && this.#waiting.length === 0);
+  }
+
+  problem(word: string, detail: string): void {
+    this.#context.problem(word, `${this.connection.peer} ${detail}`);
+  }
+
+  request(request: IncomingMessage, response: EdgeResponse, expects: boolean): void {
+    if (this.#state === 'closing' || this.#failed !== null || this.#overflowed) return;
+    this.#latest = request;
+    const waiting = { request, response, expects, verdict: this.#verdict };
+    this.#verdict = 'plain';
+    if (this.#current === null) {
+      this.#begin(waiting);
+      return;
+    }
+    if (this.#waiting.length >= PIPELINED) {
+      this.#overflowed = true;
+      return;
+    }
+    // Not inside the parser: it resumes the socket at the end of every message.
+    if (this.#waiting.length === 0) queueMicrotask(() => this.#hold());
+    this.#waiting.push(waiting);
+  }
+
+  /** Node asks this for a head with Upgrade: whether it leaves HTTP here. Else it comes as a request at once. */
+  mayUpgrade(request: IncomingMessage): boolean {
+    const fields = lowerFields(request.rawHeaders);
+    this.#verdict = upgradeVerdict(`HTTP/${request.httpVersion}`, request.method ?? '', fields);
+    const idle = this.#current === null && this.#state === 'open' && this.#failed === null;
+    return idle && this.#verdict === 'websocket';
+  }
+
+  upgrade(request: IncomingMessage, socket: import('node:stream').Duplex, head: Buffer): void {
+    const { connection } = this;
+    const response = new EdgeResponse(request);
+    response.shouldKeepAlive = false;
+    const tunnel = new Tunnel(this.#context, connection);
+    connection.protocol = tunnel;
+    const exchange = new Http1Exchange(tunnel, request, response, false, clock());
+    tunnel.begin(exchange);
+    this.#context.onUpgrade({ downstream: exchange, request, socket, head });
+  }
+
+  /** CONNECT: Node's parser has left the connection. */
+  connect(): void {
+    this.#fail('connect-refused');
+  }
+
+  /** Node could not parse, the head came too slowly, or the socket broke. */
+  broken(error: NodeJS.ErrnoException): void {
+    const { socket } = this.connection;
+    if (this.#state === 'closing') return;
+    const code = error.code ?? '';
+    if (socket.destroyed || !socket.writable || code === 'ECONNRESET' || code === 'EPIPE') return this.connection.destroy();
+    const word = PARSE_ERRORS[code] ?? 'bad-request';
+    if (word === 'request-timeout') {
+      // Nobody owes an answer to a connection that never asked, and a head we held back ourselves is not late.
+      if (socket.bytesRead === 0) return this.connection.destroy();
+      if (this.#waiting.length > 0) return;
+    }
+    const current = this.#current;
+    const latest = this.#latest;
+    const insideBody = latest !== null && !latest.complete;
+    // A FIN in the middle: the client is gone, and so is everything it asked for.
+    if (code === 'HPE_INVALID_EOF_STATE' && current !== null) return this.connection.destroy();
+    this.problem(word, code);
+    if (insideBody && current !== null && this.#waiting.length === 0) {
+      current.refuse(word);
+      return;
+    }
+    // The last of those that wait is the broken one: it never begins.
+    if (insideBody) this.#waiting.pop();
+    this.#fail(word);
+  }
+
+  finished(exchange: Http1Exchange): void {
+    if (this.#current !== exchange) return;
+    this.#current = null;
+    this.#context.finished++;
+    if (this.connection.socket.destroyed || this.#state === 'closing') return;
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      if (this.#waiting.length === 0) this.connection.socket.resume();
+      this.#begin(next);
+    } else if (this.#failed !== null) {
+      this.#refuse(this.#failed);
+    } else {
+      this.#idleSinceMs = performance.now();
+      this.#idleBytes = this.connection.socket.bytesRead;
+    }
+  }
+
+  sweep(nowMs: number): void {
+    const { limits } = this.#context.settings;
+    if (this.#writesTooSlowly(nowMs, limits.writeIdleMs)) return this.connection.destroy();
+    if (this.#state === 'closing') return this.#sweepClosing(nowMs);
+    if (this.#current !== null) {
+      if (this.#current.isLate(nowMs, limits.bodyIdleMs, limits.bodyTotalMs)) this.#current.refuse('request-timeout');
+      return;
+    }
+    const { bytesRead } = this.connection.socket;
+    const idleMs = nowMs - this.#idleSinceMs;
+    // A head that began is Node's to time; should Node miss it, the idle limit does not.
+    const headBegan = bytesRead !== this.#idleBytes;
+    const allowedMs = this.#requests === 0 && !headBegan ? limits.headerTimeoutMs : limits.idleMs;
+    if (idleMs > allowedMs + (headBegan ? limits.headerTimeoutMs + HEAD_CHECK_MS : 0)) return this.connection.destroy();
+    if (this.connection.draining && !headBegan && nowMs >= this.#freshUntilMs) this.connection.destroy();
+  }
+
+  drain(nowMs: number): void {
+    if (this.#requests === 0) this.#freshUntilMs = nowMs + FRESH_MS;
+    const idle = this.#current === null && this.#state === 'open' && this.connection.socket.bytesRead === this.#idleBytes;
+    if (idle && this.#requests > 0) this.connection.destroy();
+  }
+
+  #begin({ request, response, expects, verdict }: Waiting): void {
+    this.#requests++;
+    const exchange = new Http1Exchange(this, request, response, expects, clock());
+    this.#current = exchange;
+    const word = refusalOf(request, verdict);
+    if (word === null) {
+      this.#context.onExchange(exchange);
+    } else {
+      this.problem(word, request.method ?? '');
+      exchange.refuse(word);
+    }
+  }
+
+  #hold(): void {
+    if (this.#waiting.length > 0) this.connection.socket.pause();
+  }
+
+  #fail(word: ErrorWord): void {
+    if (this.#failed !== null || this.#state === 'closing') return;
+    this.#failed = word;
+    if (this.#current === null) this.#refuse(word);
+  }
+
+  /** The last answer on a connection without a request to answer. */
+  #refuse(word: ErrorWord): void {
+    const { socket } = this.connection;
+    if (!socket.writable) return this.connection.destroy();
+    socket.write(rawRefusal(word));
+    this.#close();
+  }
+
+  /**
+   * FIN now, and then read and throw away what the client still sends until it closes, too: closing with unread bytes would
+   * reset the connection, and the client might never see the answer (RFC 9112 9.6).
+   */
+  #close(): void {
+    if (this.#state === 'closing') return;
+    this.#state = 'closing';
+    this.#closingMs = 0;
+    const { socket } = this.connection;
+    socket.end();
+    socket.resume();
+  }
+
+  #sweepClosing(nowMs: number): void {
+    const { socket } = this.connection;
+    if (!socket.writableFinished) return;
+    if (this.#closingMs === 0) this.#closingMs = this.#readMs = nowMs;
+    if (socket.bytesRead !== this.#read) {
+      this.#read = socket.bytesRead;
+      this.#readMs = nowMs;
+    }
+    if (nowMs - this.#closingMs > LINGER_MS || nowMs - this.#readMs > LINGER_SILENT_MS) this.connection.destroy();
+  }
+
+  #writesTooSlowly(nowMs: number, idleMs: number): boolean {
+    const { socket } = this.connection;
+    if (socket.writableLength === 0 && (this.#current?.pendingBytes ?? 0) === 0) {
+      this.#written = -1;
+      return false;
+    }
+    const written = socket.bytesWritten - socket.writableLength;
+    if (written !== this.#written) {
+      this.#written = written;
+      this.#writtenMs = nowMs;
+    }
+    return nowMs - this.#writtenMs > idleMs;
+  }
+}
+
+/** What only this protocol can judge: the version, and a WebSocket handshake that is none. */
+function refusalOf(request: IncomingMessage, verdict: UpgradeVerdict): ErrorWord | null {
+  if (request.httpVersionMajor !== 1) return request.httpVersionMajor === 0 ? 'bad-request' : 'version-unsupported';
+  if (request.httpVersionMinor > 1) return 'version-unsupported';
+  // A right handshake that comes here stood behind other requests in one packet: RFC 6455 has no such thing.
+  return verdict === 'plain' ? null : verdict === 'websocket' ? 'bad-request' : verdict;
+}
+
+function clock(): { nowMs: number; monotonicMs: number } {
+  return { nowMs: Date.now(), monotonicMs: performance.now() };
+}
