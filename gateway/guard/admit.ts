@@ -1,20 +1,18 @@
 // Admission: the one place where a request head is judged and cleaned. What leaves it is trusted by route, key, policy
-// and fetch; what it refuses never reaches them. One pass over the fields, no state, no clock. Never changes its input.
+// and fetch; what it refuses never reaches them. No state, no clock. Never changes its input.
 
 import type { LimitsConfig } from '../config/config.ts';
 import { type AddressList, contains } from '../http/address.ts';
 import { isToken } from '../http/chars.ts';
 import type { Fields } from '../http/fields.ts';
 import { clientAddress, forwardedScheme } from '../http/forwarded.ts';
-import { connectionNames, isCritical } from '../http/hop.ts';
 import { authorityOf, type HostPort, isSameAuthority, parseHost } from '../http/host.ts';
 import type { RequestHead } from '../http/request.ts';
 import { normaliseTarget, type Target } from '../http/target.ts';
 import type { ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
-import { declaredBytes } from './body.ts';
-import { KIND, rowOf } from './kinds.ts';
-import { acceptsTrailers, codingProblem, isSaneId, viaCount } from './values.ts';
+import { type CleanFields, cleanFields } from './clean.ts';
+import { codingProblem, isSaneId } from './values.ts';
 
 /** A head as a protocol parsed it. */
 export interface AdmitHead {
@@ -59,116 +57,29 @@ const METHOD_BYTES = 64;
  * limits, and what this gateway does not do. Otherwise returns the cleaned head.
  */
 export function admit(head: AdmitHead, rules: AdmitRules): Admission {
-  const { fields } = head;
   const { limits } = rules;
+  const http1 = head.protocol === 'HTTP/1.1' || head.protocol === 'HTTP/1.0';
   const http2 = head.protocol === 'HTTP/2';
-  if (!http2 && head.protocol !== 'HTTP/1.1' && head.protocol !== 'HTTP/1.0')
-    return refuse(versionError(head.protocol));
+  if (!http1 && !http2) return refuse(versionError(head.protocol));
   if (head.target.length > limits.targetBytes) return refuse('target-too-long');
   const methodError = refusedMethod(head.method);
   if (methodError !== null) return refuse(methodError);
-  if (fields.length > limits.headers * 2) return refuse('header-too-large');
+  const clean = cleanFields(head.fields, http2, limits);
+  if (typeof clean === 'string') return refuse(clean);
+  const framingError = refusedFraming(clean, head.protocol);
+  if (framingError !== null) return refuse(framingError);
+  if (clean.hops >= LIMITS.viaHops) return refuse('loop');
 
   const peerTrusted = contains(rules.trusted, head.peer);
-  const kept: string[] = [];
-  let bytes = 0;
-  let seen = 0;
-  let hostField: string | null = null;
-  let coding: string | null = null;
-  let length: number | null = null;
-  let named: string | null = null;
-  let waits = false;
-  let trailers = false;
-  let cookieAt = -1;
-  let hops = 0;
-  let requestId: string | null = null;
-
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    const value = fields[i + 1] as string;
-    const line = name.length + value.length + 2; // "name: value"
-    bytes += line + 2;
-    if (line > limits.headerLineBytes || bytes > limits.headerBytes) return refuse('header-too-large');
-    const row = rowOf(name);
-    if (row.bit !== 0) {
-      if ((seen & row.bit) !== 0) return refuse(row.twice);
-      seen |= row.bit;
-    }
-    if (http2 && row.connectionSpecific) return refuse('bad-field');
-    switch (row.kind) {
-      case KIND.plain:
-      case KIND.singleton:
-        kept.push(name, value);
-        break;
-      case KIND.dropped:
-        break;
-      case KIND.cookie:
-        // RFC 9113 8.2.3: HTTP/2 may split it; one line is what every reader expects.
-        if (cookieAt < 0) cookieAt = kept.push(name, value) - 1;
-        else kept[cookieAt] = `${kept[cookieAt]}; ${value}`;
-        break;
-      case KIND.host:
-        hostField = value;
-        break;
-      case KIND.connection:
-        if (value !== 'keep-alive' && value !== 'close') named = named === null ? value : `${named},${value}`;
-        break;
-      case KIND.contentLength: {
-        const declared = declaredBytes(value);
-        if (declared === null) return refuse('bad-framing');
-        length = declared;
-        break;
-      }
-      case KIND.transferEncoding:
-        coding = value;
-        break;
-      case KIND.expect:
-        if (value.toLowerCase() !== '100-continue') return refuse('expectation-failed');
-        waits = true;
-        break;
-      case KIND.te:
-        if (acceptsTrailers(value)) trailers = true;
-        if (http2 && value.toLowerCase() !== 'trailers') return refuse('bad-field');
-        break;
-      case KIND.via:
-        hops += viaCount(value);
-        kept.push(name, value);
-        break;
-      case KIND.requestId:
-        // Two of them: neither is believed.
-        requestId = requestId === null ? value : '';
-        break;
-      default:
-        return refuse('bad-field');
-    }
-  }
-
-  if (coding !== null) {
-    // RFC 9112 6.1 and 6.3: both framings, or chunked from a 1.0 client, is how requests are smuggled.
-    if (length !== null || head.protocol === 'HTTP/1.0') return refuse('bad-framing');
-    const problem = codingProblem(coding);
-    if (problem !== null) return refuse(problem);
-  }
-  if (hops >= LIMITS.viaHops) return refuse('loop');
-
   const scheme = schemeOf(head, peerTrusted);
   const target = normaliseTarget(head.target);
   if (typeof target === 'string') return refuse('bad-target');
-  // Encoding raw bytes like "{" lengthens the path; upstreams see the longer one.
+  // Escaping raw bytes like "{" lengthens the path, and upstreams see the longer one.
   if (target.path.length + target.query.length > limits.targetBytes) return refuse('target-too-long');
   const targetError = refusedTarget(target, head.method, http2, scheme);
   if (targetError !== null) return refuse(targetError);
-  const host = hostOf(head, hostField, target, scheme);
+  const host = hostOf(head.authority, clean.host, target, scheme);
   if (typeof host === 'string') return refuse(host);
-
-  let outgoing = kept;
-  if (named !== null) {
-    const names = connectionNames(['connection', named]);
-    if (names.some(isCritical)) return refuse('bad-field');
-    outgoing = withoutNamed(kept, new Set(names));
-  }
-  if (trailers) outgoing.push('te', 'trailers');
-  const id = peerTrusted && requestId !== null && isSaneId(requestId) ? requestId : rules.newRequestId();
 
   return {
     ok: true,
@@ -179,12 +90,10 @@ export function admit(head: AdmitHead, rules: AdmitRules): Admission {
       host: host.host,
       path: target.path,
       query: target.query,
-      fields: outgoing,
-      clientAddress: peerTrusted ? clientAddress(head.peer, fields, rules.trusted).client : head.peer,
-      requestId: id,
-      // RFC 9110 10.1.1: a 1.0 client's expectation is ignored, and so is one without a body.
-      accepts100:
-        waits && head.protocol !== 'HTTP/1.0' && (http2 ? length !== 0 : coding !== null || (length ?? 0) > 0),
+      fields: clean.fields,
+      clientAddress: peerTrusted ? clientAddress(head.peer, head.fields, rules.trusted).client : head.peer,
+      requestId: peerTrusted && isSaneId(clean.requestId) ? clean.requestId : rules.newRequestId(),
+      accepts100: clean.waits && mayWait(head.protocol, clean),
     },
     peerTrusted,
     wantsOptionsStar: target.form === 'asterisk',
@@ -209,6 +118,20 @@ function refusedMethod(method: string): ErrorWord | null {
   return method === method.toUpperCase() ? null : 'bad-request';
 }
 
+function refusedFraming(clean: CleanFields, protocol: string): ErrorWord | null {
+  if (clean.coding === null) return null;
+  // RFC 9112 6.1 and 6.3: both framings at once, or chunked from a 1.0 client, is how requests are smuggled.
+  if (clean.length !== null || protocol === 'HTTP/1.0') return 'bad-framing';
+  return codingProblem(clean.coding);
+}
+
+// RFC 9110 10.1.1: a 1.0 client's expectation is ignored, and so is one without a body.
+function mayWait(protocol: string, clean: CleanFields): boolean {
+  if (protocol === 'HTTP/1.0') return false;
+  if (protocol === 'HTTP/2') return clean.length !== 0;
+  return clean.coding !== null || (clean.length ?? 0) > 0;
+}
+
 function refusedTarget(target: Target, method: string, http2: boolean, scheme: 'http' | 'https'): ErrorWord | null {
   if (target.form === 'origin') return null;
   if (target.form === 'asterisk') return method === 'OPTIONS' ? null : 'bad-target';
@@ -223,33 +146,21 @@ function schemeOf(head: AdmitHead, peerTrusted: boolean): 'http' | 'https' {
 
 // Every name that the request gives its host must be well formed and the same (RFC 9112 3.2, 9113 8.3.1).
 function hostOf(
-  head: AdmitHead,
+  authority: string | null,
   hostField: string | null,
   target: Target,
   scheme: 'http' | 'https',
 ): HostPort | ErrorWord {
-  let host: HostPort | null = null;
-  if (hostField !== null) {
-    host = parseHost(hostField);
-    if (host === null) return 'bad-host';
-  } else if (head.authority === null) return 'bad-host';
-  if (head.authority !== null && head.authority !== '') {
-    const authority = parseHost(head.authority);
-    if (authority === null || (host !== null && !isSameAuthority(host, authority, scheme))) return 'bad-host';
-    host = authority;
+  const fromField = hostField === null ? null : parseHost(hostField);
+  if (hostField !== null && fromField === null) return 'bad-host';
+  // HTTP/1 has no authority and must have Host. HTTP/1.0 could do without; there is nothing to route by then.
+  if (authority === null || authority === '') {
+    if (fromField === null) return 'bad-host';
+    if (target.form !== 'absolute') return fromField;
+    const fromTarget = parseHost(target.authority);
+    return fromTarget !== null && isSameAuthority(fromField, fromTarget, scheme) ? fromField : 'bad-target';
   }
-  if (target.form === 'absolute') {
-    const authority = parseHost(target.authority);
-    if (authority === null || host === null || !isSameAuthority(host, authority, scheme)) return 'bad-target';
-  }
-  return host ?? 'bad-host';
-}
-
-function withoutNamed(fields: string[], named: ReadonlySet<string>): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    if (!named.has(name)) kept.push(name, fields[i + 1] as string);
-  }
-  return kept;
+  const named = parseHost(authority);
+  if (named === null || (fromField !== null && !isSameAuthority(fromField, named, scheme))) return 'bad-host';
+  return named;
 }

@@ -8,20 +8,18 @@ import type { ErrorWord } from '../tables/errors.ts';
 const kinds = {
   /** Kept as it is. */
   plain: 0,
-  /** Kept; a second line is an error. */
-  singleton: 1,
-  dropped: 2,
-  connection: 3,
-  contentLength: 4,
-  transferEncoding: 5,
-  host: 6,
-  expect: 7,
-  te: 8,
-  cookie: 9,
-  via: 10,
-  requestId: 11,
+  dropped: 1,
+  connection: 2,
+  contentLength: 3,
+  transferEncoding: 4,
+  host: 5,
+  expect: 6,
+  te: 7,
+  cookie: 8,
+  via: 9,
+  requestId: 10,
   /** Not a token. */
-  malformed: 12,
+  malformed: 11,
 } as const;
 
 /** What admission does with a field; small integers, so that a switch over them is a jump. */
@@ -64,7 +62,7 @@ const DROPPED = row('', kinds.dropped);
 const MALFORMED = row('', kinds.malformed);
 
 const ROWS: readonly FieldRow[] = [
-  ...SINGLETONS.map((name, place) => row(name, kinds.singleton, 1 << place)),
+  ...SINGLETONS.map((name, place) => row(name, kinds.plain, 1 << place)),
   ...[...HOP_BY_HOP, ...OVERRIDE_FIELDS]
     .filter((name) => name !== 'connection' && name !== 'te' && name !== 'transfer-encoding')
     .map((name) => row(name, kinds.dropped)),

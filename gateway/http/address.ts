@@ -217,11 +217,12 @@ function rangeOf(entry: string): number[] | null {
 }
 
 function mergeRanges(ranges: number[][], width: number): Uint32Array {
-  ranges.sort((a, b) => compareWords(a, 0, b, 0, width));
+  // The wider of two that start together comes first. Ranges of CIDRs nest or are apart, so one that starts inside the last kept one
+  // ends inside it.
+  ranges.sort((a, b) => compareWords(a, 0, b, 0, width) || compareWords(b, width, a, width, width));
   const merged: number[] = [];
   for (const range of ranges) {
     const last = merged.length - width;
-    // Ranges of CIDRs nest or are apart: one that starts inside the last one ends inside it.
     if (merged.length > 0 && compareWords(range, 0, merged, last, width) <= 0) continue;
     merged.push(...range);
   }

@@ -15,10 +15,10 @@ export interface RequestHead {
   /** With its "?", or ''. As it came, but free of control bytes and "#". */
   readonly query: string;
   /**
-   * End-to-end fields with lower-case names. Gone are: hop-by-hop fields and those that Connection named, Host,
-   * Content-Length, Transfer-Encoding, Expect, names with "_", fields that override method or target, and every identity field
-   * and X-Request-Id, which are ours to write (http/forwarded.ts reads a trusted peer's from the received fields). Cookie is one
-   * line; TE is "trailers" or absent.
+   * End-to-end fields with lower-case names. Gone are: hop-by-hop fields and those that Connection named; Host,
+   * Content-Length, Transfer-Encoding, Expect; names with "_"; fields that override method or target; and what is ours to write
+   * anew: identity fields, Via, X-Request-Id (http/forwarded.ts reads a trusted peer's from the received fields). Cookie is one line; TE
+   * is "trailers" or absent.
    */
   readonly fields: string[];
   /** The client's address, or '' behind a unix socket that names none. */

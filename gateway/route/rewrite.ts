@@ -100,7 +100,7 @@ export function redirectLocation(to: string, request: RequestHead): string | nul
 // What a browser takes for the authority: after "scheme:" any run of slashes and backslashes (WHATWG URL), before the next
 // one, "?" or "#". For a path it is ''. In a template it ends where a placeholder of the request's begins.
 function authorityText(location: string): string {
-  const start = /^(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2,}|^[A-Za-z][A-Za-z0-9+.-]*:/.exec(location);
+  const start = /^(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]*|[/\\]{2,})/.exec(location);
   if (start === null) return '';
   const rest = location.slice(start[0].length);
   const end = rest.search(/[/\\?#]|\{(?:target|path|query)\}/);
