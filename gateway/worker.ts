@@ -106,7 +106,11 @@ function edgeSettings(published: Published): { settings: EdgeSettings; misdirect
     },
     // Faults case 23: a host whose certificate is another one than this connection's is not served on it.
     misdirected: (servername, host) =>
-      choose !== null && certificates.length > 1 && servername !== '' && servername !== host && choose(servername) !== choose(host),
+      choose !== null &&
+      certificates.length > 1 &&
+      servername !== '' &&
+      servername !== host &&
+      choose(servername) !== choose(host),
   };
 }
 
@@ -155,7 +159,13 @@ function accessLogFor(published: Published): AccessLog {
   if (accessLog !== null && text === accessLogConfig) return accessLog;
   const before = accessLog;
   accessLogConfig = text;
-  accessLog = createAccessLog({ config, fd: birth.logFd, terminal: birth.terminal, colour: birth.colour, rnd: Math.random });
+  accessLog = createAccessLog({
+    config,
+    fd: birth.logFd,
+    terminal: birth.terminal,
+    colour: birth.colour,
+    rnd: Math.random,
+  });
   before?.end().catch((error: unknown) => log('warn', `access log: ${String(error)}`));
   return accessLog;
 }

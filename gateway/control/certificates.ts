@@ -9,7 +9,12 @@ export type CertificatesOutcome =
   | { readonly ok: false; readonly problem: string };
 
 /** Reads or makes the pairs. `needed`: there is an https listener. Imports only what the mode uses. */
-export async function certificatesFor(tls: TlsConfig, needed: boolean, nowMs: number, log: ControlLog): Promise<CertificatesOutcome> {
+export async function certificatesFor(
+  tls: TlsConfig,
+  needed: boolean,
+  nowMs: number,
+  log: ControlLog,
+): Promise<CertificatesOutcome> {
   if (!needed || tls.mode === 'off') return { ok: true, pairs: [], ca: null };
   try {
     const pairs: CertificatePair[] = [];
@@ -17,7 +22,8 @@ export async function certificatesFor(tls: TlsConfig, needed: boolean, nowMs: nu
     if (tls.certificates.length > 0) {
       const { readCertificates } = await import('../tls/files.ts');
       const read = await readCertificates(tls, nowMs);
-      if ('problems' in read) return { ok: false, problem: read.problems.map(({ file, message }) => `${file}: ${message}`).join('; ') };
+      if ('problems' in read)
+        return { ok: false, problem: read.problems.map(({ file, message }) => `${file}: ${message}`).join('; ') };
       for (const warning of read.warnings) log.warn(warning);
       pairs.push(...read.pairs);
     }

@@ -8,8 +8,8 @@ import type { AdminServer } from '../admin/server.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { formatProblems } from '../config/report.ts';
-import type { Logger } from '../observe/log.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
+import type { Logger } from '../observe/log.ts';
 import { createVitals, VITALS_SLOTS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
@@ -200,7 +200,8 @@ class Gateway {
     if (!applied.ok) return applied.problem;
     const problem = await this.#startAdmin();
     if (problem !== null) return problem;
-    if (this.#options.file !== '') this.#watch = await watchConfig(this.#watched(this.#first), () => void this.reload());
+    if (this.#options.file !== '')
+      this.#watch = await watchConfig(this.#watched(this.#first), () => void this.reload());
     // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
     this.#renewal = setInterval(() => void this.#renew(), CERTIFICATE_CHECK_MS);
     this.#renewal.unref();
@@ -213,7 +214,10 @@ class Gateway {
     const { listen, token } = this.#first.admin;
     if (listen === null) return null;
     try {
-      const [{ createAdmin }, { ensureToken }] = await Promise.all([import('../admin/server.ts'), import('../admin/token.ts')]);
+      const [{ createAdmin }, { ensureToken }] = await Promise.all([
+        import('../admin/server.ts'),
+        import('../admin/token.ts'),
+      ]);
       const made = await ensureToken(token, this.#first.tls.folder);
       this.#tokenFile = made.file;
       this.#admin = await createAdmin({
@@ -255,7 +259,8 @@ class Gateway {
       else {
         const workers = loaded.config.workers === 'auto' ? 1 : loaded.config.workers;
         if (workers !== this.#workerCount) this.#log.warn('workers: a new number applies after a restart');
-        if (JSON.stringify(loaded.config.admin) !== JSON.stringify(this.#first.admin)) this.#log.warn('admin: a change applies after a restart');
+        if (JSON.stringify(loaded.config.admin) !== JSON.stringify(this.#first.admin))
+          this.#log.warn('admin: a change applies after a restart');
         const applied = await this.#site.apply(loaded.config);
         if (!applied.ok) problems = applied.problem;
         else {
@@ -269,7 +274,11 @@ class Gateway {
     const ok = problems === '';
     this.#lastReload = { atMs: beganMs, ok, problems };
     const after = this.#site.served?.published.config.hash ?? '';
-    if (ok) this.#log.info(`reloaded in ${Date.now() - beganMs} ms (config ${before.slice(0, 8)} to ${after.slice(0, 8)})`, { event: 'reload', ok });
+    if (ok)
+      this.#log.info(`reloaded in ${Date.now() - beganMs} ms (config ${before.slice(0, 8)} to ${after.slice(0, 8)})`, {
+        event: 'reload',
+        ok,
+      });
     else this.#log.error(`reload refused, the old config stays: ${problems}`, { event: 'reload', ok });
     return { ok, problems };
   }
@@ -298,7 +307,10 @@ class Gateway {
     const beganMs = Date.now();
     const { finished, cut } = await this.#workers.drain(graceMs);
     const left = cut === 0 ? '' : `, cut ${cut}`;
-    this.#log.info(`drained ${finished} requests in ${((Date.now() - beganMs) / 1000).toFixed(1)} s${left}`, { finished, cut });
+    this.#log.info(`drained ${finished} requests in ${((Date.now() - beganMs) / 1000).toFixed(1)} s${left}`, {
+      finished,
+      cut,
+    });
   }
 
   async #end(): Promise<void> {
@@ -342,9 +354,19 @@ class Gateway {
       this.#options.writeOut(formatBanner(bannerInput(this.#view(), Date.now())));
       return;
     }
-    const listeners = (this.#site.served?.listening ?? []).map(({ protocol, text, port }) => ({ protocol, text, port }));
-    const admin = this.#admin === null ? null : { url: this.#admin.url, port: Number(/:(\d+)$/.exec(this.#admin.url)?.[1] ?? 0) };
-    this.#log.info('ready', { listeners, admin, workers: this.#workerCount, ready_ms: Date.now() - this.#options.startedMs });
+    const listeners = (this.#site.served?.listening ?? []).map(({ protocol, text, port }) => ({
+      protocol,
+      text,
+      port,
+    }));
+    const admin =
+      this.#admin === null ? null : { url: this.#admin.url, port: Number(/:(\d+)$/.exec(this.#admin.url)?.[1] ?? 0) };
+    this.#log.info('ready', {
+      listeners,
+      admin,
+      workers: this.#workerCount,
+      ready_ms: Date.now() - this.#options.startedMs,
+    });
   }
 }
 

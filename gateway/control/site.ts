@@ -81,14 +81,19 @@ export function createSite(options: SiteOptions): Site {
   }
 
   /** Keeps the processes whose config is the same and starts the new ones. */
-  async function manage(config: Config): Promise<{ ok: true; running: Map<string, Running> } | { ok: false; problem: string }> {
+  async function manage(
+    config: Config,
+  ): Promise<{ ok: true; running: Map<string, Running> } | { ok: false; problem: string }> {
     const running = new Map<string, Running>();
     const wanted = config.upstreams.filter((upstream) => upstream.managed !== null);
     const started = await Promise.allSettled(
       wanted.map(async (upstream) => {
         const text = JSON.stringify(upstream.managed);
         const kept = managed.get(upstream.name);
-        running.set(upstream.name, kept?.text === text ? kept : { upstream: await options.startManaged(upstream), text });
+        running.set(
+          upstream.name,
+          kept?.text === text ? kept : { upstream: await options.startManaged(upstream), text },
+        );
       }),
     );
     const failed = started.find((one) => one.status === 'rejected');
@@ -97,7 +102,11 @@ export function createSite(options: SiteOptions): Site {
     return { ok: false, problem: String(failed.reason instanceof Error ? failed.reason.message : failed.reason) };
   }
 
-  async function publish(config: Config, pairs: Published['certificates'], running: Map<string, Running>): Promise<ApplyOutcome> {
+  async function publish(
+    config: Config,
+    pairs: Published['certificates'],
+    running: Map<string, Running>,
+  ): Promise<ApplyOutcome> {
     const addresses = Object.fromEntries([...running].map(([name, one]) => [name, one.upstream.addresses]));
     const specs = registry.specs(config, addresses);
     if (!specs.ok) return specs;
@@ -130,13 +139,21 @@ export function createSite(options: SiteOptions): Site {
   }
 
   /** Lets go of instances that left, when nothing runs on them any more. */
-  function retire(left: readonly { id: string; slot: number }[], before: Map<string, Running>, after: Map<string, Running>): void {
+  function retire(
+    left: readonly { id: string; slot: number }[],
+    before: Map<string, Running>,
+    after: Map<string, Running>,
+  ): void {
     const stops = [...before].filter(([name, one]) => after.get(name) !== one).map(([, one]) => one.upstream);
     if (left.length === 0 && stops.length === 0) return;
     const done = (async () => {
       const untilMs = options.now() + RETIRE_MS;
       do await new Promise((resolve) => setTimeout(resolve, RETIRE_POLL_MS));
-      while (!stopping && options.now() < untilMs && left.some(({ slot }) => vitals.inflight(slot, options.workerCount) > 0));
+      while (
+        !stopping &&
+        options.now() < untilMs &&
+        left.some(({ slot }) => vitals.inflight(slot, options.workerCount) > 0)
+      );
       await Promise.all(stops.map((upstream) => upstream.stop()));
       for (const { id } of left) registry.retire(id);
     })();

@@ -46,7 +46,10 @@ export function statusReport(view: View, nowMs: number): StatusReport {
     },
     ready: readiness.ready,
     reasons: readiness.reasons,
-    listeners: (served?.listening ?? []).map(({ protocol, text, port }) => ({ scheme: protocol, address: withPort(text, port) })),
+    listeners: (served?.listening ?? []).map(({ protocol, text, port }) => ({
+      scheme: protocol,
+      address: withPort(text, port),
+    })),
     workers: view.workers.states().map(({ row, alive, restarts }) => ({
       id: row,
       state: !alive ? 'gone' : view.draining ? 'draining' : readiness.ready ? 'ready' : 'starting',
@@ -91,7 +94,9 @@ function instancesOf(view: View, upstream: string): StatusReport['upstreams'][nu
       inFlight: view.vitals.inflight(spec.slot, view.workerCount),
       evidence: health?.evidence ?? '',
       process:
-        child === undefined ? null : { pid: child.pid, restarts: child.restarts, state: child.state, lastExit: child.lastExit },
+        child === undefined
+          ? null
+          : { pid: child.pid, restarts: child.restarts, state: child.state, lastExit: child.lastExit },
     };
   });
 }

@@ -81,8 +81,7 @@ export function createWorkers(options: WorkersOptions): Workers {
     seat.worker = worker;
     seat.beatMs = now();
     worker.on('message', (message: FromWorker) => {
-      if (message.kind === 'log')
-        log[message.level](message.message, { worker: seat.row });
+      if (message.kind === 'log') log[message.level](message.message, { worker: seat.row });
       for (const listener of [...listeners]) listener(seat, message);
     });
     worker.on('error', (error: unknown) => {

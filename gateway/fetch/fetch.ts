@@ -5,11 +5,11 @@ import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
-import { conditionalFields, confirmsStored, mergeNotModified } from '../policy/validate.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
+import { conditionalFields, confirmsStored, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
 import { hasRoom, putEntry, replaceEntry, type StoredEntry } from '../store/entries.ts';
-import { type ErrorWord, ERRORS } from '../tables/errors.ts';
+import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
@@ -136,7 +136,8 @@ export class Fetch implements Source {
   }
 
   #go(next: FetchState): void {
-    if (!FETCH_STATES[this.state].next.includes(next)) throw new Error(`fetch: ${this.state} → ${next} is not in the table`);
+    if (!FETCH_STATES[this.state].next.includes(next))
+      throw new Error(`fetch: ${this.state} → ${next} is not in the table`);
     this.plan.state.trace?.(`${this.plan.request.requestId} fetch ${this.state} → ${next}`);
     this.state = next;
   }
@@ -209,13 +210,15 @@ export class Fetch implements Source {
     const verdict = this.#verdict(status, fields, bodyBytes);
     let storing: { head: StoreVerdictHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
-    if (verdict !== null && verdict.store) {
-      if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants)) reason = 'too-many-variants';
+    if (verdict?.store === true) {
+      if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants))
+        reason = 'too-many-variants';
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.keepBytes) reason = 'store-full';
       else storing = { head: verdict.head, vary: verdict.vary };
     } else if (verdict !== null) {
       reason = verdict.reason;
-      if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null) plan.state.fills.missed(plan.key, this.headMs + plan.hitForMissMs);
+      if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null)
+        plan.state.fills.missed(plan.key, this.headMs + plan.hitForMissMs);
     }
     // What the origin now says replaces what it said before, unless it merely failed.
     if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
@@ -271,7 +274,8 @@ export class Fetch implements Source {
       const { plan } = this;
       this.#keptBytes += chunk.length;
       plan.state.keptBytes += chunk.length;
-      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.keepBytes) this.#dropKept();
+      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.keepBytes)
+        this.#dropKept();
     }
     body.push(chunk);
     this.#letGo();

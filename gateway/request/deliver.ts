@@ -1,10 +1,10 @@
 // The last step that speaks to the client: a stored response, or the body of a running fetch as it comes. Waits for
 // nothing itself; the exchange ends when the Downstream closes.
 
-import type { Fetch } from '../fetch/fetch.ts';
 import type { Sink } from '../fetch/body.ts';
-import { fieldOf } from '../http/fields.ts';
+import type { Fetch } from '../fetch/fetch.ts';
 import { ifRangeHolds } from '../http/conditional.ts';
+import { fieldOf } from '../http/fields.ts';
 import { parseRange } from '../http/range.ts';
 import type { RequestHead } from '../http/request.ts';
 import { clientNotModified } from '../policy/validate.ts';
@@ -28,7 +28,8 @@ export function deliver(x: Exchange): null {
 function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, nowMs: number): void {
   // RFC 9110 13.2.1: conditions and ranges apply only where the plain answer would be a 200.
   const plain = entry.head.status === 200;
-  if (plain && clientNotModified(entry.head, request.fields)) return respondStored(x, entry, nowMs, { notModified: true });
+  if (plain && clientNotModified(entry.head, request.fields))
+    return respondStored(x, entry, nowMs, { notModified: true });
   const wanted = fieldOf(request.fields, 'range');
   if (wanted !== undefined && plain && request.method === 'GET' && ifRangeHolds(request.fields, entry.head)) {
     const range = parseRange(wanted, entry.body.length);
@@ -44,7 +45,10 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Fetch, nowMs: 
   if (outcome.kind !== 'head' || body === null) throw new Error(`deliver in the outcome ${outcome.kind}`);
   const head = outcome.storing?.head;
   const notModified =
-    fetch.plan.fillKey !== null && outcome.status === 200 && head !== undefined && clientNotModified(head, request.fields);
+    fetch.plan.fillKey !== null &&
+    outcome.status === 200 &&
+    head !== undefined &&
+    clientNotModified(head, request.fields);
   if (!respondFetched(x, fetch, outcome, nowMs, notModified)) {
     if (!x.follows) discard(fetch);
     return;

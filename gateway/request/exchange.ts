@@ -3,8 +3,8 @@
 // only there is it logged, counted and released.
 
 import type { RouteConfig } from '../config/config.ts';
-import type { Fetch, Waiter } from '../fetch/fetch.ts';
 import type { Reader } from '../fetch/body.ts';
+import type { Fetch, Waiter } from '../fetch/fetch.ts';
 import type { Upload } from '../fetch/upload.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -164,7 +164,8 @@ export class Exchange implements Waiter {
   }
 
   #go(next: RequestState): void {
-    if (!REQUEST_STATES[this.state].next.includes(next)) throw new Error(`request: ${this.state} → ${next} is not in the table`);
+    if (!REQUEST_STATES[this.state].next.includes(next))
+      throw new Error(`request: ${this.state} → ${next} is not in the table`);
     const trace = this.runtime.state.trace;
     if (trace !== null) trace(`${this.request?.requestId ?? '-'} request ${this.state} → ${next}`);
     this.state = next;

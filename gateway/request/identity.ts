@@ -4,7 +4,11 @@ import { fieldsOf } from '../http/fields.ts';
 import { identityFields } from '../http/forwarded.ts';
 import type { Exchange } from './exchange.ts';
 
-const PROTOCOL: Readonly<Record<Exchange['downstream']['protocol'], string>> = { 'HTTP/1.0': '1.0', 'HTTP/1.1': '1.1', 'HTTP/2': '2' };
+const PROTOCOL: Readonly<Record<Exchange['downstream']['protocol'], string>> = {
+  'HTTP/1.0': '1.0',
+  'HTTP/1.1': '1.1',
+  'HTTP/2': '2',
+};
 
 /** X-Forwarded-*, X-Real-IP, Via and the request id for one hop. `prefix`: what was stripped from the path, or null. */
 export function identity(x: Exchange, prefix: string | null): string[] {

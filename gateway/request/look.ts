@@ -3,9 +3,9 @@
 import type { CacheRules, RouteConfig } from '../config/config.ts';
 import { Fetch } from '../fetch/fetch.ts';
 import type { Outcome } from '../fetch/outcome.ts';
+import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
-import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
@@ -15,8 +15,8 @@ import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
 import type { Exchange, Forward } from './exchange.ts';
-import { invalidateAfter } from './invalidate.ts';
 import { identity } from './identity.ts';
+import { invalidateAfter } from './invalidate.ts';
 
 /** Looks into the store and decides who fetches, if anybody must. */
 export function look(x: Exchange): RequestState {
@@ -44,7 +44,14 @@ export function look(x: Exchange): RequestState {
     if (verdict.serve === 'skip') return forward(x, 'bypass', verdict.reason);
     x.entry = found.found;
     x.key = key;
-    return shared(x, rules, found.found.key, verdict.reason.startsWith('request-') ? 'request' : 'stale', verdict.reason, nowMs);
+    return shared(
+      x,
+      rules,
+      found.found.key,
+      verdict.reason.startsWith('request-') ? 'request' : 'stale',
+      verdict.reason,
+      nowMs,
+    );
   }
   if (onlyIfCached(request)) return x.fail('only-if-cached');
   // Part of a body cannot fill the store, and the whole may be far larger than what is asked for.
@@ -55,7 +62,14 @@ export function look(x: Exchange): RequestState {
 }
 
 /** A fetch that others may share, unless something speaks against waiting. */
-function shared(x: Exchange, rules: CacheRules, fillKey: string, why: Forward, reason: Reason | '', nowMs: number): RequestState {
+function shared(
+  x: Exchange,
+  rules: CacheRules,
+  fillKey: string,
+  why: Forward,
+  reason: Reason | '',
+  nowMs: number,
+): RequestState {
   const { request, runtime } = known(x);
   const { fills } = runtime.state;
   x.forward = why;
@@ -125,9 +139,14 @@ function followerNext(x: Exchange, fetch: Fetch): RequestState {
 }
 
 /** What another's fetch brought is this request's answer too, or null. */
-function followerTakes(x: Exchange, fetch: Fetch, outcome: Exclude<Outcome, { kind: 'pending' | 'failed' }>): RequestState | null {
+function followerTakes(
+  x: Exchange,
+  fetch: Fetch,
+  outcome: Exclude<Outcome, { kind: 'pending' | 'failed' }>,
+): RequestState | null {
   const { request, runtime } = known(x);
-  const head = outcome.kind === 'validated' ? outcome.entry.head : outcome.kind === 'head' ? outcome.storing?.head : undefined;
+  const head =
+    outcome.kind === 'validated' ? outcome.entry.head : outcome.kind === 'head' ? outcome.storing?.head : undefined;
   if (head === undefined || x.key === null) return null;
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
@@ -214,7 +233,8 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
     invalidateAfter(x, outcome.status, outcome.fields);
     x.entry = null;
     if (outcome.reason !== '') x.reason = outcome.reason;
-    if (x.key === null || outcome.storing === null) x.cacheWord = x.forward === 'method' || x.key === null ? 'bypass' : 'miss';
+    if (x.key === null || outcome.storing === null)
+      x.cacheWord = x.forward === 'method' || x.key === null ? 'bypass' : 'miss';
     else x.cacheWord = 'miss';
   }
   return 'deliver';

@@ -9,7 +9,7 @@ import { type Fields, fieldOf, removeField, setField } from '../http/fields.ts';
 import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
-import { type ErrorWord, ERRORS } from '../tables/errors.ts';
+import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import type { Exchange } from './exchange.ts';
 
 const empty = new Uint8Array(0);
@@ -20,7 +20,12 @@ type HeadOutcome = Extract<Outcome, { kind: 'head' }>;
 /** An error as application/problem+json (RFC 9457). Says nothing about upstreams. */
 export function respondError(x: Exchange, error: ErrorWord): void {
   const row = ERRORS[error];
-  const problem = { type: `urn:sluice:error:${error}`, title: row.title, status: row.status, instance: x.request?.requestId };
+  const problem = {
+    type: `urn:sluice:error:${error}`,
+    title: row.title,
+    status: row.status,
+    instance: x.request?.requestId,
+  };
   const fields = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
   if (row.status === 503) fields.push('retry-after', '1');
   if (x.answer !== null) fields.push(...x.answer.fields);
@@ -67,7 +72,13 @@ export function respondNotModified(x: Exchange, full: Fields): void {
   for (let i = 0; i < full.length; i += 2) {
     const name = full[i] as string;
     // Representation metadata but what a cache needs is left out: the client has it.
-    if (name === 'content-type' || name === 'content-encoding' || name === 'content-language' || name === 'content-length') continue;
+    if (
+      name === 'content-type' ||
+      name === 'content-encoding' ||
+      name === 'content-language' ||
+      name === 'content-length'
+    )
+      continue;
     fields.push(name, full[i + 1] as string);
   }
   x.status = 304;
@@ -76,7 +87,13 @@ export function respondNotModified(x: Exchange, full: Fields): void {
 }
 
 /** The upstream's head as it comes, its body following in the fetch. Returns false when no body will follow. */
-export function respondFetched(x: Exchange, fetch: Fetch, outcome: HeadOutcome, nowMs: number, notModified: boolean): boolean {
+export function respondFetched(
+  x: Exchange,
+  fetch: Fetch,
+  outcome: HeadOutcome,
+  nowMs: number,
+  notModified: boolean,
+): boolean {
   const fields = [...outcome.fields];
   const head = outcome.storing?.head;
   if (x.follows && head !== undefined) setField(fields, 'age', String(ageSeconds(head, nowMs)));
@@ -94,7 +111,8 @@ export function respondFetched(x: Exchange, fetch: Fetch, outcome: HeadOutcome, 
     return false;
   }
   x.status = outcome.status;
-  const bodyless = x.downstream.method === 'HEAD' || outcome.status === 204 || outcome.status === 304 || outcome.status === 205;
+  const bodyless =
+    x.downstream.method === 'HEAD' || outcome.status === 204 || outcome.status === 304 || outcome.status === 205;
   x.downstream.head(outcome.status, fields, outcome.bodyBytes, false);
   if (bodyless) x.downstream.end([]);
   return !bodyless;
@@ -112,17 +130,28 @@ function respondWhole(x: Exchange, status: number, fields: Fields, body: Uint8Ar
 }
 
 /** Route changes, Via and Cache-Status, last. */
-function finishFields(x: Exchange, fields: string[], ttl: number | null, forwarded?: { stored: boolean; fwdStatus: number }): void {
+function finishFields(
+  x: Exchange,
+  fields: string[],
+  ttl: number | null,
+  forwarded?: { stored: boolean; fwdStatus: number },
+): void {
   const via = fieldOf(fields, 'via');
   if (via === undefined) fields.push('via', '1.1 sluice');
   else setField(fields, 'via', `${via}, 1.1 sluice`);
   const changes = x.route?.responseHeaders;
-  if (changes !== undefined && (changes.set.length > 0 || changes.add.length > 0 || changes.remove.length > 0)) applyChanges(fields, changes);
+  if (changes !== undefined && (changes.set.length > 0 || changes.add.length > 0 || changes.remove.length > 0))
+    applyChanges(fields, changes);
   addCacheStatus(x, fields, ttl, forwarded);
 }
 
 /** RFC 9211: our member goes behind those of caches nearer to the origin. */
-function addCacheStatus(x: Exchange, fields: string[], ttl: number | null, forwarded?: { stored: boolean; fwdStatus: number }): void {
+function addCacheStatus(
+  x: Exchange,
+  fields: string[],
+  ttl: number | null,
+  forwarded?: { stored: boolean; fwdStatus: number },
+): void {
   if (!x.runtime.config.cache.status) {
     removeField(fields, 'cache-status');
     return;
@@ -132,7 +161,12 @@ function addCacheStatus(x: Exchange, fields: string[], ttl: number | null, forwa
   const input: CacheStatusInput = {
     hit,
     fwd: hit ? '' : x.forward,
-    fwdStatus: forwarded !== undefined && x.forward === 'stale' ? forwarded.fwdStatus : x.cacheWord === 'revalidated' ? 304 : null,
+    fwdStatus:
+      forwarded !== undefined && x.forward === 'stale'
+        ? forwarded.fwdStatus
+        : x.cacheWord === 'revalidated'
+          ? 304
+          : null,
     ttlSeconds: ttl,
     stored: x.cacheWord === 'revalidated' || (forwarded?.stored ?? false),
     collapsed: x.follows,

@@ -1,9 +1,9 @@
 // An upgraded connection: picks an instance, hands both ends over, and learns how it ended. Only an instance that could
 // not be reached is replaced by another; after that the tunnel is the two peers' own.
 
-import type { Fields } from '../http/fields.ts';
-import { outgoingFields } from '../fetch/prepare.ts';
 import { describe, errorOf } from '../fetch/outcome.ts';
+import { outgoingFields } from '../fetch/prepare.ts';
+import type { Fields } from '../http/fields.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Instance, Tunnel, TunnelEnd } from '../upstream/upstream.ts';
@@ -17,7 +17,8 @@ export function tunnel(x: Exchange): null {
 
 function begin(x: Exchange, tried: Set<Instance>): void {
   const { upstream, route, request, upgrade, runtime } = x;
-  if (upstream === null || route === null || request === null || upgrade === null) throw new Error('tunnel without its parts');
+  if (upstream === null || route === null || request === null || upgrade === null)
+    throw new Error('tunnel without its parts');
   const timeouts = route.timeouts[upstream.name];
   if (timeouts === undefined) throw new Error(`route ${route.name} has no timeouts for ${upstream.name}`);
   const instance = upstream.pick(tried, runtime.state.now(), runtime.state.rnd);
@@ -30,8 +31,13 @@ function begin(x: Exchange, tried: Set<Instance>): void {
   x.instance = instance;
   runtime.state.count('upstream_tries', 1);
   const target = upstreamPath(route, request);
-  const host = upstream.host === 'keep' ? request.authority : upstream.host === 'upstream' ? instance.authority : upstream.host;
-  const fields: Fields = ['host', host, ...outgoingFields(request.fields, route.requestHeaders, identity(x, target.prefix))];
+  const host =
+    upstream.host === 'keep' ? request.authority : upstream.host === 'upstream' ? instance.authority : upstream.host;
+  const fields: Fields = [
+    'host',
+    host,
+    ...outgoingFields(request.fields, route.requestHeaders, identity(x, target.prefix)),
+  ];
   const running: Tunnel = instance.tunnel({
     socket: upgrade.socket,
     head: upgrade.head,
