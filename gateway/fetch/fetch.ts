@@ -189,11 +189,24 @@ export class Fetch implements Source {
   #handlers(): AttemptHandlers {
     return {
       onInterim: (status, fields) => this.#leader?.onInterim(status, fields),
-      onHead: (status, fields) => this.#onHead(status, fields),
-      onData: (chunk) => this.#onData(chunk),
-      onEnd: (trailers) => this.#onEnd(trailers),
-      onFailure: (failure) => this.#onFailure(failure),
+      onHead: (status, fields) => this.#guard(() => this.#onHead(status, fields)),
+      onData: (chunk) => this.#guard(() => this.#onData(chunk)),
+      onEnd: (trailers) => this.#guard(() => this.#onEnd(trailers)),
+      onFailure: (failure) => this.#guard(() => this.#onFailure(failure)),
     };
+  }
+
+  /** A fault of ours ends this fetch and those who wait for it, not the worker. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.plan.state.problem(`${this.plan.request.requestId} in fetch ${this.state}: ${text}`);
+      const attempt = this.#attempt;
+      if (this.state !== 'sealed' && this.state !== 'failed') this.#fail('internal', 'a fault in the gateway');
+      attempt?.abort();
+    }
   }
 
   #onHead(status: number, received: Fields): void {

@@ -30,7 +30,7 @@ const fetchStates = {
   send: { holds: 'an attempt runs on one instance; nothing of the answer came', next: ['head', 'pick', 'failed'] },
   head: {
     holds: 'status and fields are final; it is decided whether it is stored',
-    next: ['body', 'sealed', 'failed'],
+    next: ['body', 'sealed', 'failed', 'pick'],
   },
   body: { holds: 'the body grows; late readers may join', next: ['sealed', 'failed'] },
   sealed: { holds: 'complete and immutable', next: [] },

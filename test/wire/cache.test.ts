@@ -310,7 +310,7 @@ test('a leader that leaves does not cost its followers the answer', async () => 
     return reply.send(200, { 'cache-control': 'max-age=60' }, 'whole');
   });
   const leader = connect(gateway.http, '127.0.0.1');
-  leader.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  leader.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${gateway.http}\r\n\r\n`);
   await origin.waitForRequest(from + 1);
   const follower = get();
   await active(2);
