@@ -172,6 +172,7 @@ const STRICTER: readonly Difference[] = [
     when: (_, v) => refusedFor(v, 'private-fields'),
   },
   { name: 'directives have no case', section: '5.2', when: (c) => says(c, /No-Store/) },
+  { name: 'a malformed line permits nothing', section: '4.2.1', when: (c) => says(c, /;/) },
   {
     name: 'an error is kept by explicit freshness only',
     section: '3',
@@ -214,6 +215,7 @@ const SERVED_LESS: readonly Difference[] = [
     section: '5.2.2.8, 5.2.2.10',
     when: (c) => asks(c, /max-stale/) && says(c, /s-maxage|proxy-revalidate|no-cache/),
   },
+  { name: 'of several max-stale the smallest', section: '5.2.1.2', when: (c) => asks(c, /max-stale.*max-stale/) },
   { name: 'max-age=0 always validates', section: '5.2.1.1', when: (c) => asks(c, /max-age=0/) },
   {
     name: 'heuristic freshness ends after a day',
