@@ -27,7 +27,7 @@ export interface RouteTable<T> {
   readonly hosts: ReadonlyMap<string, HostRoutes<T>>;
   /** By ".example.com". */
   readonly suffixes: ReadonlyMap<string, HostRoutes<T>>;
-  readonly any: HostRoutes<T> | null;
+  readonly anyHost: HostRoutes<T> | null;
 }
 
 interface Draft<T> {
@@ -42,10 +42,10 @@ interface Draft<T> {
 export function compileRoutes<T extends { readonly match: RouteMatch }>(routes: readonly T[]): RouteTable<T> {
   const hosts = new Map<string, Draft<T>>();
   const suffixes = new Map<string, Draft<T>>();
-  const any: Draft<T> = { exact: new Map(), prefixes: new Map() };
+  const anyHost: Draft<T> = { exact: new Map(), prefixes: new Map() };
   for (const route of routes) {
     const { host, path, prefix } = route.match;
-    let draft = any;
+    let draft = anyHost;
     if (host !== null) {
       const wildcard = host.startsWith('*.');
       draft = draftOf(wildcard ? suffixes : hosts, wildcard ? host.slice(1) : host);
@@ -58,7 +58,7 @@ export function compileRoutes<T extends { readonly match: RouteMatch }>(routes: 
   return {
     hosts: sealAll(hosts),
     suffixes: sealAll(suffixes),
-    any: any.exact.size + any.prefixes.size === 0 ? null : seal(any),
+    anyHost: anyHost.exact.size + anyHost.prefixes.size === 0 ? null : seal(anyHost),
   };
 }
 

@@ -22,7 +22,7 @@ export function matchRoute<T>(table: RouteTable<T>, request: RequestHead): Match
   const own = table.hosts.get(request.host);
   let found = own === undefined ? null : matchPath(own, request, allow);
   if (found === null && table.suffixes.size > 0) found = matchSuffix(table, request, allow);
-  if (found === null && table.any !== null) found = matchPath(table.any, request, allow);
+  if (found === null && table.anyHost !== null) found = matchPath(table.anyHost, request, allow);
   if (found !== null) return found;
   return allow.methods === null ? NOTHING : { found: null, allow: [...allow.methods].sort() };
 }
