@@ -8,13 +8,23 @@ import { type Child, startChild } from './child.ts';
 
 const APPS = join(import.meta.dirname, '../apps');
 
-/** Whether all of these are on this machine. If not, the test is skipped, or fails under CI=true. */
-export function requirePeer(t: TestContext, ...names: readonly PeerName[]): boolean {
+/**
+ * Why tests that need these cannot run here, or false: the value of `skip` of a test or a suite. With CI=true a missing
+ * peer is an error, so that nothing is skipped unseen.
+ */
+export function missingPeer(...names: readonly PeerName[]): string | false {
   const missing = names.filter((name) => !PEERS[name].isThere());
-  if (missing.length === 0) return true;
+  if (missing.length === 0) return false;
   const packages = missing.flatMap((name) => PEERS[name].packages).join(' ');
   const reason = `${missing.join(', ')} is not on this machine (Debian: apt-get install ${packages})`;
   if (process.env.CI === 'true') throw new Error(`CI=true and ${reason}`);
+  return reason;
+}
+
+/** The same inside a running test: true, or the test is skipped (fails under CI=true). */
+export function requirePeer(t: TestContext, ...names: readonly PeerName[]): boolean {
+  const reason = missingPeer(...names);
+  if (reason === false) return true;
   t.skip(reason);
   return false;
 }
