@@ -9,7 +9,8 @@ import { offer, type Parsed, parsed, refused } from './parsed.ts';
 const UNIX_PATH_BYTES = 107;
 
 const LISTEN_ADVICE = 'must be an address such as ":8080", "127.0.0.1:8080", "[::1]:8080" or "unix:/run/sluice.sock"';
-const SERVER_ADVICE = 'must be a server such as "http://127.0.0.1:8001", "https://api.example.com" or "unix:/run/api.sock"';
+const SERVER_ADVICE =
+  'must be a server such as "http://127.0.0.1:8001", "https://api.example.com" or "unix:/run/api.sock"';
 
 /** Letters, digits, dash, underscore in labels of at most 63; no empty label, no dot at the end. */
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
@@ -19,7 +20,7 @@ export function isHostName(name: string): boolean {
   return HOST_NAME.test(name);
 }
 
-/** ":8080" | "host:8080" | "[::1]:8080" | "unix:/path". `host` comes without brackets; null is every address. */
+/** ":8080" | "host:8080" | "[::1]:8080" | "unix:/path". `host` comes without brackets; null is every address, port 0 any free one. */
 export function parseListen(input: unknown): Parsed<ListenAddress> {
   if (typeof input === 'number') return refused('bad-address', LISTEN_ADVICE, offer(`:${input}`));
   if (typeof input !== 'string') return refused('wrong-type', LISTEN_ADVICE);
@@ -32,7 +33,7 @@ export function parseListen(input: unknown): Parsed<ListenAddress> {
   const { host, port } = split;
   if (host === '*') return refused('bad-address', LISTEN_ADVICE, offer(`:${port ?? 8080}`));
   if (port === null) return refused('bad-address', `${LISTEN_ADVICE}; the port is missing`);
-  if (port < 1 || port > 65_535) return refused('bad-address', 'must have a port from 1 to 65535');
+  if (port > 65_535) return refused('bad-address', 'must have a port up to 65535, or 0 for any free one');
   return parsed({ kind: 'tcp', host: host === '' ? null : host, port, text: input });
 }
 
@@ -96,7 +97,8 @@ export function collides(left: ListenAddress, right: ListenAddress): boolean {
   if (left.kind === 'unix' || right.kind === 'unix') {
     return left.kind === 'unix' && right.kind === 'unix' && left.path === right.path;
   }
-  if (left.port !== right.port) return false;
+  // Port 0 is a free one each time.
+  if (left.port !== right.port || left.port === 0) return false;
   const leftAll = left.host === null;
   const rightAll = right.host === null;
   return leftAll || rightAll || left.host === right.host;

@@ -5,7 +5,8 @@ import { type Parsed, parsed, refused } from './parsed.ts';
 
 /** "python3 -m 'my app' --uds {socket}" → argv. Quotes group, a backslash takes the next character as it is. */
 export function splitCommand(input: unknown): Parsed<readonly string[]> {
-  if (typeof input !== 'string') return refused('wrong-type', 'must be a command such as "python3 -m uvicorn app:app --uds {socket}"');
+  if (typeof input !== 'string')
+    return refused('wrong-type', 'must be a command such as "python3 -m uvicorn app:app --uds {socket}"');
   const words: string[] = [];
   let word: string | null = null;
   let quote = '';
@@ -24,7 +25,10 @@ export function splitCommand(input: unknown): Parsed<readonly string[]> {
       if (word !== null) words.push(word);
       word = null;
     } else if (/[|&;<>`]/.test(character) || (character === '$' && input[i + 1] === '(')) {
-      return refused('bad-command', `must not need a shell: "${character}" would be an ordinary argument; write sh -c '...' if you mean one`);
+      return refused(
+        'bad-command',
+        `must not need a shell: "${character}" would be an ordinary argument; write sh -c '...' if you mean one`,
+      );
     } else {
       word = (word ?? '') + character;
     }

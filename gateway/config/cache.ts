@@ -68,7 +68,11 @@ function cacheWord(): z.ZodType<CacheChoice, unknown> {
 }
 
 const queryIgnore = (): z.ZodType<readonly string[], unknown> =>
-  z.array(text('the name of a query parameter, or the start of names and "*" such as "utm_*"', { pattern: /^[^*&=#\s]+\*?$/ }));
+  z.array(
+    text('the name of a query parameter, or the start of names and "*" such as "utm_*"', {
+      pattern: /^[^*&=#\s]+\*?$/,
+    }),
+  );
 
 const cookieNames = (): z.ZodType<readonly string[], unknown> =>
   z.array(text('the name of a cookie', { pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ }));
@@ -92,14 +96,12 @@ const keySchema = z
     headers: z.array(fieldName()).prefault([]).describe(KEY_TEXTS.headers),
     cookies: cookieNames().prefault([]).describe(KEY_TEXTS.cookies),
   })
-  .transform(
-    (written): CacheRules['key'] => ({
-      queryIgnore: written.query.ignore,
-      querySort: written.query.sort,
-      headers: written.headers,
-      cookies: written.cookies,
-    }),
-  );
+  .transform((written): CacheRules['key'] => ({
+    queryIgnore: written.query.ignore,
+    querySort: written.query.sort,
+    headers: written.headers,
+    cookies: written.cookies,
+  }));
 
 const keyOverlaySchema = z
   .strictObject({
@@ -124,21 +126,35 @@ const keyOverlaySchema = z
 
 export const cacheSchema: z.ZodType<CacheSection, unknown> = z
   .strictObject({
-    memory: size(MIB, 64 * 1024 * MIB).prefault('256MiB').describe('Memory of the cache, one for all workers.'),
-    max_object: size(1024, 1024 * MIB).prefault('8MiB').describe('Larger answers are passed on and not stored.'),
+    memory: size(MIB, 64 * 1024 * MIB)
+      .prefault('256MiB')
+      .describe('Memory of the cache, one for all workers.'),
+    max_object: size(1024, 1024 * MIB)
+      .prefault('8MiB')
+      .describe('Larger answers are passed on and not stored.'),
     default: cacheWord()
       .prefault('auto')
-      .describe('For routes without cache. off: never. auto: obey the origin, store nothing where it is silent. A duration: the same, and that long where it is silent.'),
+      .describe(
+        'For routes without cache. off: never. auto: obey the origin, store nothing where it is silent. A duration: the same, and that long where it is silent.',
+      ),
     heuristic: percentageOrOff()
       .prefault('off')
-      .describe('Part of the age by Last-Modified that counts as freshness where the origin says nothing; at most one day.'),
+      .describe(
+        'Part of the age by Last-Modified that counts as freshness where the origin says nothing; at most one day.',
+      ),
     key: keySchema.prefault({}).describe('What tells two answers apart, beside host, path and query.'),
     private_headers: z
       .array(fieldName())
       .prefault(['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token'])
-      .describe('Request fields that carry identity: with one of them a request never shares an answer whose freshness comes from this file, unless the field is in the key or ignored by name.'),
+      .describe(
+        'Request fields that carry identity: with one of them a request never shares an answer whose freshness comes from this file, unless the field is in the key or ignored by name.',
+      ),
     lock: duration().prefault('5s').describe('How long a request waits for the fetch of another one for the same key.'),
-    hit_for_miss: duration({ minMs: 0 }).prefault('120s').describe('How long it is remembered that an answer could not be stored, so that requests for it do not wait for each other.'),
+    hit_for_miss: duration({ minMs: 0 })
+      .prefault('120s')
+      .describe(
+        'How long it is remembered that an answer could not be stored, so that requests for it do not wait for each other.',
+      ),
     variants: whole(1, 1000).prefault(16).describe('Variants by Vary of one URL; more are not stored.'),
     status: flag().prefault(true).describe('Clients see the Cache-Status field.'),
   })
@@ -165,8 +181,15 @@ const longForm = z
     default_ttl: duration({ minMs: 0, maxMs: YEAR_MS }).optional().describe('Freshness where the origin says nothing.'),
     heuristic: percentageOrOff().optional().describe('As cache.heuristic, for this route.'),
     key: keyOverlaySchema.optional().describe('As cache.key; what is written here takes the place of that part of it.'),
-    ignore: z.array(fieldName()).prefault([]).describe('Fields of cache.private_headers that say nothing about identity on this route.'),
-    methods: z.array(word(METHODS)).min(1, 'must name GET, HEAD or both').prefault(['GET', 'HEAD']).describe('Methods that may be answered from the cache.'),
+    ignore: z
+      .array(fieldName())
+      .prefault([])
+      .describe('Fields of cache.private_headers that say nothing about identity on this route.'),
+    methods: z
+      .array(word(METHODS))
+      .min(1, 'must name GET, HEAD or both')
+      .prefault(['GET', 'HEAD'])
+      .describe('Methods that may be answered from the cache.'),
   })
   .transform(
     (written): CacheChoice => ({
@@ -201,4 +224,3 @@ export function cacheRules(own: CacheChoice | null, general: CacheSection): Cach
     maxObjectBytes: general.maxObjectBytes,
   };
 }
-

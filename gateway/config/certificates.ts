@@ -8,9 +8,16 @@ const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 
 /** Every certificate of a PEM text, the leaf first. Continues the sentence "tls.certificates[0].cert ...". */
 export function readCertificates(pem: string): Parsed<readonly X509Certificate[]> {
-  const blocks = [...pem.matchAll(BLOCK)].filter(([, label]) => label === 'CERTIFICATE' || label === 'TRUSTED CERTIFICATE');
+  const blocks = [...pem.matchAll(BLOCK)].filter(
+    ([, label]) => label === 'CERTIFICATE' || label === 'TRUSTED CERTIFICATE',
+  );
   if (blocks.length === 0) {
-    return refused('bad-certificate', /PRIVATE KEY-----/.test(pem) ? 'is a private key and not a certificate' : 'holds no PEM certificate ("-----BEGIN CERTIFICATE-----")');
+    return refused(
+      'bad-certificate',
+      /PRIVATE KEY-----/.test(pem)
+        ? 'is a private key and not a certificate'
+        : 'holds no PEM certificate ("-----BEGIN CERTIFICATE-----")',
+    );
   }
   const certificates: X509Certificate[] = [];
   for (const [block] of blocks) {
@@ -26,7 +33,12 @@ export function readCertificates(pem: string): Parsed<readonly X509Certificate[]
 /** The private key of a PEM text. */
 export function readPrivateKey(pem: string): Parsed<KeyObject> {
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
-    return refused('bad-certificate', /BEGIN CERTIFICATE/.test(pem) ? 'is a certificate and not a private key' : 'holds no PEM private key ("-----BEGIN PRIVATE KEY-----")');
+    return refused(
+      'bad-certificate',
+      /BEGIN CERTIFICATE/.test(pem)
+        ? 'is a certificate and not a private key'
+        : 'holds no PEM private key ("-----BEGIN PRIVATE KEY-----")',
+    );
   }
   if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(pem)) {
     return refused('bad-certificate', 'is encrypted with a passphrase, which nobody could enter at a restart');
@@ -61,12 +73,17 @@ export function certificateHosts(certificate: X509Certificate): string[] {
 export function covers(certificate: X509Certificate, host: string): boolean {
   const names = certificateHosts(certificate);
   if (names.includes(host)) return true;
-  return !host.startsWith('*.') && names.some((name) => name.startsWith('*.') && host.slice(host.indexOf('.')) === name.slice(1));
+  return (
+    !host.startsWith('*.') &&
+    names.some((name) => name.startsWith('*.') && host.slice(host.indexOf('.')) === name.slice(1))
+  );
 }
 
 /** '' when the certificate is valid now; else how it is not. */
 export function outsideValidity(certificate: X509Certificate, nowMs: number): string {
-  if (certificate.validToDate.getTime() < nowMs) return `expired on ${certificate.validToDate.toISOString().slice(0, 10)}`;
-  if (certificate.validFromDate.getTime() > nowMs) return `is not valid before ${certificate.validFromDate.toISOString().slice(0, 10)}`;
+  if (certificate.validToDate.getTime() < nowMs)
+    return `expired on ${certificate.validToDate.toISOString().slice(0, 10)}`;
+  if (certificate.validFromDate.getTime() > nowMs)
+    return `is not valid before ${certificate.validFromDate.toISOString().slice(0, 10)}`;
   return '';
 }

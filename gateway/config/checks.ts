@@ -16,7 +16,8 @@ export function crossChecks(pieces: Pieces, reporter: Reporter): Problem[] {
   const problems: Problem[] = [];
   checkListeners(pieces, reporter, problems);
   checkSizes(pieces, reporter, problems);
-  for (const [name, upstream] of pieces.upstreams) if (upstream !== null) checkUpstream(name, upstream, pieces, reporter, problems);
+  for (const [name, upstream] of pieces.upstreams)
+    if (upstream !== null) checkUpstream(name, upstream, pieces, reporter, problems);
   checkRoutes(pieces, reporter, problems);
   checkUse(pieces, reporter, problems);
   return problems;
@@ -41,7 +42,13 @@ function checkListeners(pieces: Pieces, reporter: Reporter, problems: Problem[])
       for (const address of addresses) {
         const other = taken.find((each) => collides(each.address, address));
         if (other !== undefined) {
-          problems.push(reporter.error('duplicate-name', key.split('.'), `uses ${address.text}, which ${other.key} has taken with ${other.address.text}`));
+          problems.push(
+            reporter.error(
+              'duplicate-name',
+              key.split('.'),
+              `uses ${address.text}, which ${other.key} has taken with ${other.address.text}`,
+            ),
+          );
         }
         taken.push({ address, key });
       }
@@ -49,21 +56,30 @@ function checkListeners(pieces: Pieces, reporter: Reporter, problems: Problem[])
   }
   if (listen !== null && tls !== null) {
     const https = listen.https.length > 0;
-    if (tls.mode === 'off' && https) problems.push(reporter.error('conflict', ['tls', 'mode'], 'is off, but listen.https has an address'));
+    if (tls.mode === 'off' && https)
+      problems.push(reporter.error('conflict', ['tls', 'mode'], 'is off, but listen.https has an address'));
     if (tls.mode === 'files' && https && tls.certificates.length === 0) {
       problems.push(reporter.error('conflict', ['tls', 'mode'], 'is files, but tls.certificates is empty'));
     }
     if (!https && tls.certificates.length > 0) {
-      problems.push(reporter.warning('no-effect', ['tls', 'certificates'], 'has no effect: listen.https has no address'));
+      problems.push(
+        reporter.warning('no-effect', ['tls', 'certificates'], 'has no effect: listen.https has no address'),
+      );
     }
   }
   for (const network of trusted ?? []) {
     if (isEveryone(network)) {
-      problems.push(reporter.warning('trusts-everyone', ['trusted_proxies'], `holds ${network}: any client may claim any address`));
+      problems.push(
+        reporter.warning('trusts-everyone', ['trusted_proxies'], `holds ${network}: any client may claim any address`),
+      );
     }
   }
   if (admin !== null && admin.token !== '' && !reporter.isReplaced(['admin', 'token'])) {
-    problems.push(reporter.warning('plain-secret', ['admin', 'token'], 'stands in the file', { hint: 'use ${ADMIN_TOKEN} or ${file:/run/secrets/admin}' }));
+    problems.push(
+      reporter.warning('plain-secret', ['admin', 'token'], 'stands in the file', {
+        hint: 'use ${ADMIN_TOKEN} or ${file:/run/secrets/admin}',
+      }),
+    );
   }
 }
 
@@ -80,12 +96,22 @@ function checkSizes(pieces: Pieces, reporter: Reporter, problems: Problem[]): vo
   }
 }
 
-function checkUpstream(name: string, upstream: WrittenUpstream, pieces: Pieces, reporter: Reporter, problems: Problem[]): void {
+function checkUpstream(
+  name: string,
+  upstream: WrittenUpstream,
+  pieces: Pieces,
+  reporter: Reporter,
+  problems: Problem[],
+): void {
   const base = ['upstreams', name];
   const { admin, listen } = pieces.sections;
   const servers = upstream.servers ?? [];
   if (upstream.servers === null && upstream.command === null) {
-    problems.push(reporter.error('missing-key', base, 'has neither servers nor command', { help: 'servers: ["http://127.0.0.1:8001"]' }));
+    problems.push(
+      reporter.error('missing-key', base, 'has neither servers nor command', {
+        help: 'servers: ["http://127.0.0.1:8001"]',
+      }),
+    );
   }
   if (upstream.servers !== null && upstream.command !== null) {
     problems.push(reporter.error('conflict', [...base, 'command'], 'cannot stand beside servers'));
@@ -93,20 +119,35 @@ function checkUpstream(name: string, upstream: WrittenUpstream, pieces: Pieces, 
   const seen = new Set<string>();
   for (const { address } of servers) {
     const identity = address.kind === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
-    if (seen.has(identity)) problems.push(reporter.error('duplicate-name', [...base, 'servers'], `names ${address.text} twice`, { help: 'use { url: , weight: } for a larger share' }));
+    if (seen.has(identity))
+      problems.push(
+        reporter.error('duplicate-name', [...base, 'servers'], `names ${address.text} twice`, {
+          help: 'use { url: , weight: } for a larger share',
+        }),
+      );
     seen.add(identity);
     if (admin?.listen !== null && admin?.listen !== undefined && reaches(address, admin.listen)) {
-      problems.push(reporter.error('admin-exposed', base, `has the server ${address.text}, which is the admin API (admin.listen)`));
+      problems.push(
+        reporter.error('admin-exposed', base, `has the server ${address.text}, which is the admin API (admin.listen)`),
+      );
     } else if ([...(listen?.http ?? []), ...(listen?.https ?? [])].some((own) => reaches(address, own))) {
       problems.push(reporter.error('loop', base, `has the server ${address.text}, where this gateway itself listens`));
     }
   }
   const secure = servers.some(({ address }) => address.tls);
   if (upstream.http2 === 'alpn' && !(servers.length > 0 && servers.every(({ address }) => address.tls))) {
-    problems.push(reporter.error('conflict', [...base, 'http2'], 'is true, which needs https servers', { hint: 'did you mean h2c?' }));
+    problems.push(
+      reporter.error('conflict', [...base, 'http2'], 'is true, which needs https servers', {
+        hint: 'did you mean h2c?',
+      }),
+    );
   }
   if (upstream.http2 === 'h2c' && secure) {
-    problems.push(reporter.error('conflict', [...base, 'http2'], 'is h2c, which is never used over https', { hint: 'did you mean true?' }));
+    problems.push(
+      reporter.error('conflict', [...base, 'http2'], 'is h2c, which is never used over https', {
+        hint: 'did you mean true?',
+      }),
+    );
   }
   if (upstream.health !== null && upstream.health.timeoutMs > upstream.health.intervalMs) {
     problems.push(reporter.error('conflict', [...base, 'health'], 'has a timeout longer than its interval'));
@@ -115,7 +156,14 @@ function checkUpstream(name: string, upstream: WrittenUpstream, pieces: Pieces, 
     problems.push(reporter.error('conflict', [...base, 'tls'], 'needs cert and key together'));
   }
   if (!upstream.tls.verify) {
-    problems.push(reporter.warning('unverified-tls', [...base, 'tls', 'verify'], 'is false: anybody on the way can read and change what is sent', { help: 'give the CA of the server by tls.ca' }));
+    problems.push(
+      reporter.warning(
+        'unverified-tls',
+        [...base, 'tls', 'verify'],
+        'is false: anybody on the way can read and change what is sent',
+        { help: 'give the CA of the server by tls.ca' },
+      ),
+    );
   }
 }
 
@@ -129,13 +177,32 @@ function checkRoutes(pieces: Pieces, reporter: Reporter, problems: Problem[]): v
     for (const target of targets) {
       if (pieces.upstreams.has(target.name)) continue;
       const hint = didYouMean(target.name, names);
-      const help = hint !== '' ? '' : names.length === 0 ? 'there are no upstreams yet' : `upstreams: ${names.slice(0, 10).join(', ')}`;
-      problems.push(reporter.error('unknown-upstream', [...base, ...target.path], `names the upstream "${target.name}", which does not exist`, { hint, help, atKey: target.path.length > 1 }));
+      const help =
+        hint !== ''
+          ? ''
+          : names.length === 0
+            ? 'there are no upstreams yet'
+            : `upstreams: ${names.slice(0, 10).join(', ')}`;
+      problems.push(
+        reporter.error(
+          'unknown-upstream',
+          [...base, ...target.path],
+          `names the upstream "${target.name}", which does not exist`,
+          { hint, help, atKey: target.path.length > 1 },
+        ),
+      );
     }
     if (route === null) continue;
     if (route.name !== null) {
       const first = taken.get(route.name);
-      if (first !== undefined) problems.push(reporter.error('duplicate-name', [...base, 'name'], `is "${route.name}", as that of route number ${first + 1}`));
+      if (first !== undefined)
+        problems.push(
+          reporter.error(
+            'duplicate-name',
+            [...base, 'name'],
+            `is "${route.name}", as that of route number ${first + 1}`,
+          ),
+        );
       taken.set(route.name, index);
     }
     checkPaths(route, index, reporter, problems);
@@ -144,18 +211,34 @@ function checkRoutes(pieces: Pieces, reporter: Reporter, problems: Problem[]): v
 }
 
 /** Exactly one of upstream, split, redirect, respond: judged on what was written, so that other mistakes hide nothing. */
-function checkAction(raw: Readonly<Record<string, unknown>>, index: number, reporter: Reporter, problems: Problem[]): void {
+function checkAction(
+  raw: Readonly<Record<string, unknown>>,
+  index: number,
+  reporter: Reporter,
+  problems: Problem[],
+): void {
   const written = ACTIONS.filter((action) => raw[action] !== undefined);
   const [first, second] = written;
   if (first === undefined) {
-    const misspelt = Object.keys(raw).some((key) => !ACTIONS.includes(key) && ACTIONS.includes(nearest(key, ACTIONS) ?? ''));
+    const misspelt = Object.keys(raw).some(
+      (key) => !ACTIONS.includes(key) && ACTIONS.includes(nearest(key, ACTIONS) ?? ''),
+    );
     if (!misspelt) problems.push(reporter.error('no-action', ['routes', index], `needs one of ${ACTIONS.join(', ')}`));
   } else if (second !== undefined) {
-    problems.push(reporter.error('ambiguous-action', ['routes', index, second], `cannot stand beside ${first}: a route does one thing`, { atKey: true }));
+    problems.push(
+      reporter.error(
+        'ambiguous-action',
+        ['routes', index, second],
+        `cannot stand beside ${first}: a route does one thing`,
+        { atKey: true },
+      ),
+    );
   }
 }
 
-function namedUpstreams(raw: Readonly<Record<string, unknown>>): { readonly name: string; readonly path: readonly string[] }[] {
+function namedUpstreams(
+  raw: Readonly<Record<string, unknown>>,
+): { readonly name: string; readonly path: readonly string[] }[] {
   const { upstream, split } = raw;
   const targets: { readonly name: string; readonly path: readonly string[] }[] = [];
   if (typeof upstream === 'string' && upstream !== '') targets.push({ name: upstream, path: ['upstream'] });
@@ -167,10 +250,18 @@ function checkPaths(route: WrittenRoute, index: number, reporter: Reporter, prob
   const { match, stripPrefix, rewrite } = route;
   const base = ['routes', index];
   if (stripPrefix !== null && rewrite !== null) {
-    problems.push(reporter.error('conflict', [...base, 'rewrite'], 'cannot stand beside strip_prefix', { atKey: true }));
+    problems.push(
+      reporter.error('conflict', [...base, 'rewrite'], 'cannot stand beside strip_prefix', { atKey: true }),
+    );
   }
   if (stripPrefix !== null && match.path !== stripPrefix && !match.path.startsWith(`${stripPrefix}/`)) {
-    problems.push(reporter.error('conflict', [...base, 'strip_prefix'], `is not the start of every path that the route matches ("${match.path}${match.prefix ? '*' : ''}")`));
+    problems.push(
+      reporter.error(
+        'conflict',
+        [...base, 'strip_prefix'],
+        `is not the start of every path that the route matches ("${match.path}${match.prefix ? '*' : ''}")`,
+      ),
+    );
   }
   if (rewrite?.includes('{rest}') === true && !match.prefix) {
     problems.push(reporter.error('conflict', [...base, 'rewrite'], 'uses {rest}, but the match is one exact path'));
@@ -191,24 +282,40 @@ function checkEffects(
   const base = ['routes', index];
   if (route.redirect !== null || route.respond !== null) {
     for (const key of UPSTREAM_ONLY) {
-      if (raw[key] !== undefined) problems.push(reporter.warning('no-effect', [...base, key], 'has no effect: the route sends nothing upstream', { atKey: true }));
+      if (raw[key] !== undefined)
+        problems.push(
+          reporter.warning('no-effect', [...base, key], 'has no effect: the route sends nothing upstream', {
+            atKey: true,
+          }),
+        );
     }
   }
-  if (route.split !== null && route.split.every((part) => part.weight === 0)) {
+  if (route.split?.every((part) => part.weight === 0) === true) {
     problems.push(reporter.error('conflict', [...base, 'split'], 'has no weight above 0'));
   }
   const identity = pieces.sections.cache?.privateHeaders ?? null;
   for (const name of route.cache?.ignore ?? []) {
     if (identity !== null && !identity.includes(name)) {
-      problems.push(reporter.warning('no-effect', [...base, 'cache', 'ignore'], `names ${name}, which is not in cache.private_headers`));
+      problems.push(
+        reporter.warning(
+          'no-effect',
+          [...base, 'cache', 'ignore'],
+          `names ${name}, which is not in cache.private_headers`,
+        ),
+      );
     }
   }
   for (const part of ['set', 'add'] as const) {
-    const written = isRecord(raw['headers']) && isRecord(raw['headers']['request']) ? raw['headers']['request'][part] : undefined;
+    const written = isRecord(raw.headers) && isRecord(raw.headers.request) ? raw.headers.request[part] : undefined;
     for (const name of isRecord(written) ? Object.keys(written) : []) {
       const path = [...base, 'headers', 'request', part, name];
       if (isSecretName(name.toLowerCase()) && !reporter.isReplaced(path)) {
-        problems.push(reporter.warning('plain-secret', path, 'looks like a secret that stands in the file', { hint: 'use ${NAME} or ${file:/run/secrets/name}', atKey: true }));
+        problems.push(
+          reporter.warning('plain-secret', path, 'looks like a secret that stands in the file', {
+            hint: 'use ${NAME} or ${file:/run/secrets/name}',
+            atKey: true,
+          }),
+        );
       }
     }
   }
@@ -217,6 +324,7 @@ function checkEffects(
 function checkUse(pieces: Pieces, reporter: Reporter, problems: Problem[]): void {
   const used = new Set(pieces.routes.flatMap(({ raw }) => namedUpstreams(raw).map((target) => target.name)));
   for (const name of pieces.upstreams.keys()) {
-    if (!used.has(name)) problems.push(reporter.warning('unused-upstream', ['upstreams', name], 'is used by no route', { atKey: true }));
+    if (!used.has(name))
+      problems.push(reporter.warning('unused-upstream', ['upstreams', name], 'is used by no route', { atKey: true }));
   }
 }

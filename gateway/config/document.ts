@@ -1,7 +1,19 @@
 // gateway.yaml as plain values, with the place of every key and value. Knows YAML and nothing about the keys. Bounded:
 // depth, aliases and the number of values have limits, and no input makes it throw. Pure.
 
-import { type Alias, CST, type Document, isAlias, isMap, isScalar, isSeq, Lexer, type Node, parseDocument, type Scalar } from 'yaml';
+import {
+  type Alias,
+  CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  type Node,
+  parseDocument,
+  type Scalar,
+} from 'yaml';
 import { fileReferences, isWholeReference, retype, type Sources, substitute } from './interpolate.ts';
 import type { Problem, SourceText, Span } from './problems.ts';
 import { syntaxProblems, tooDeep, unresolvedAlias, withQuotes } from './traps.ts';
@@ -35,7 +47,12 @@ export function pathKey(path: Path): string {
 }
 
 export type ReadYaml =
-  | { readonly ok: true; readonly document: Document.Parsed; readonly problems: readonly Problem[]; readonly spoiled: readonly Span[] }
+  | {
+      readonly ok: true;
+      readonly document: Document.Parsed;
+      readonly problems: readonly Problem[];
+      readonly spoiled: readonly Span[];
+    }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** How often the text is read again with quotes put where they were missing. */
@@ -61,7 +78,14 @@ export function readYaml(source: SourceText): ReadYaml {
     }
     if (document.errors.some((error) => error.code !== 'TAG_RESOLVE_FAILED')) return { ok: false, problems };
     if (document.directives.yaml.version !== '1.2') {
-      return { ok: false, problems: [source.error('yaml-syntax', { start: 0, end: 1 }, 'the file must be YAML 1.2', { hint: 'remove the %YAML line' })] };
+      return {
+        ok: false,
+        problems: [
+          source.error('yaml-syntax', { start: 0, end: 1 }, 'the file must be YAML 1.2', {
+            hint: 'remove the %YAML line',
+          }),
+        ],
+      };
     }
     return { ok: true, document, problems, spoiled };
   }
@@ -74,7 +98,12 @@ function parse(text: string, source: SourceText): Document.Parsed | { readonly p
   } catch (error) {
     // A RangeError of the recursive parser (CVE-2026-33532), or a bug in it: either way an unreadable file.
     const start: Span = { start: 0, end: 1 };
-    return { problem: error instanceof RangeError ? tooDeep(source, start) : source.error('yaml-syntax', start, 'the YAML parser gave up') };
+    return {
+      problem:
+        error instanceof RangeError
+          ? tooDeep(source, start)
+          : source.error('yaml-syntax', start, 'the YAML parser gave up'),
+    };
   }
 }
 
@@ -86,7 +115,8 @@ export function filesNamed(document: Document.Parsed): { readonly path: string; 
     if (isMap(node)) for (const pair of node.items) pending.push(pair.value);
     else if (isSeq(node)) pending.push(...node.items);
     else if (isScalar(node) && typeof node.value === 'string') {
-      for (const path of fileReferences(node.value)) if (path !== '' && !found.has(path)) found.set(path, spanOf(node as Node));
+      for (const path of fileReferences(node.value))
+        if (path !== '' && !found.has(path)) found.set(path, spanOf(node as Node));
     }
   }
   return [...found].map(([path, span]) => ({ path, span }));
@@ -96,7 +126,11 @@ export function filesNamed(document: Document.Parsed): { readonly path: string; 
  * YAML nodes → plain values and their places. A key without a value counts as not written. `spoiled` are the values with a
  * problem of their own: what else is wrong with them is only its consequence.
  */
-export function toTree(document: Document.Parsed, source: SourceText, sources: Sources): { readonly tree: Tree; readonly problems: readonly Problem[]; readonly spoiled: readonly Span[] } {
+export function toTree(
+  document: Document.Parsed,
+  source: SourceText,
+  sources: Sources,
+): { readonly tree: Tree; readonly problems: readonly Problem[]; readonly spoiled: readonly Span[] } {
   const walker = new Walker(source, sources);
   walker.linkAliases(document.contents);
   const value = walker.read(document.contents, [], null, 0);
@@ -130,9 +164,11 @@ class Walker {
         if (target !== undefined) this.#targets.set(node, target);
         continue;
       }
-      if ((isMap(node) || isSeq(node) || isScalar(node)) && typeof node.anchor === 'string') anchors.set(node.anchor, node as Node);
+      if ((isMap(node) || isSeq(node) || isScalar(node)) && typeof node.anchor === 'string')
+        anchors.set(node.anchor, node as Node);
       // The stack is last in, first out: pushed backwards, so that anchors come in the order of the text.
-      if (isMap(node)) for (let i = node.items.length - 1; i >= 0; i--) pending.push(node.items[i]?.value, node.items[i]?.key);
+      if (isMap(node))
+        for (let i = node.items.length - 1; i >= 0; i--) pending.push(node.items[i]?.value, node.items[i]?.key);
       else if (isSeq(node)) for (let i = node.items.length - 1; i >= 0; i--) pending.push(node.items[i]);
     }
   }
@@ -140,7 +176,13 @@ class Walker {
   read(node: unknown, path: Path, key: Span | null, depth: number): unknown {
     if (this.#gaveUp || node === null || node === undefined) return undefined;
     if (this.#insideAlias > 0 && ++this.#fromAliases > MOST_FROM_ALIASES) {
-      this.#giveUp(this.#source.error('alias-bomb', key ?? spanOf(node as Node), `YAML aliases make more than ${MOST_FROM_ALIASES} values`));
+      this.#giveUp(
+        this.#source.error(
+          'alias-bomb',
+          key ?? spanOf(node as Node),
+          `YAML aliases make more than ${MOST_FROM_ALIASES} values`,
+        ),
+      );
       return undefined;
     }
     if (isAlias(node)) return this.#readAlias(node, path, key, depth);
@@ -153,12 +195,18 @@ class Walker {
     }
     this.places.set(pathKey(path), { key, value: span, written: null, replaced: false });
     this.#open.add(node as Node);
-    const value = isMap(node) ? this.#readMap(node, path, depth) : node.items.map((item, i) => this.read(item, [...path, i], null, depth + 1));
+    const value = isMap(node)
+      ? this.#readMap(node, path, depth)
+      : node.items.map((item, i) => this.read(item, [...path, i], null, depth + 1));
     this.#open.delete(node as Node);
     return value;
   }
 
-  #readMap(node: { readonly items: readonly { readonly key: unknown; readonly value: unknown }[] }, path: Path, depth: number): Record<string, unknown> {
+  #readMap(
+    node: { readonly items: readonly { readonly key: unknown; readonly value: unknown }[] },
+    path: Path,
+    depth: number,
+  ): Record<string, unknown> {
     const values: Record<string, unknown> = {};
     for (const { key, value } of node.items) {
       if (this.#gaveUp) break;
@@ -174,12 +222,17 @@ class Walker {
         continue;
       }
       if (name === '<<') {
-        this.problems.push(this.#source.error('unknown-key', span, 'merge keys ("<<") are not used in this file', { help: 'write the keys out, or give an alias to a whole value' }));
+        this.problems.push(
+          this.#source.error('unknown-key', span, 'merge keys ("<<") are not used in this file', {
+            help: 'write the keys out, or give an alias to a whole value',
+          }),
+        );
         continue;
       }
       if (Object.hasOwn(values, name)) {
         const first = this.places.get(pathKey([...path, name]))?.key;
-        const where = first === null || first === undefined ? '' : ` (first on line ${this.#source.placeOf(first.start).line})`;
+        const where =
+          first === null || first === undefined ? '' : ` (first on line ${this.#source.placeOf(first.start).line})`;
         this.problems.push(this.#source.error('duplicate-key', span, `the key "${name}" stands twice${where}`));
         continue;
       }
@@ -276,5 +329,7 @@ function keyText(key: Scalar): string | null {
 
 function spanOf(node: Node): Span {
   const range = node.range;
-  return range === null || range === undefined ? { start: 0, end: 1 } : { start: range[0], end: Math.max(range[0] + 1, range[1]) };
+  return range === null || range === undefined
+    ? { start: 0, end: 1 }
+    : { start: range[0], end: Math.max(range[0] + 1, range[1]) };
 }

@@ -1,7 +1,14 @@
 // The certificate files that a configuration names: which there are, and whether what was read from them fits. Pure: the
 // reading is done by `load`, the clock is an argument.
 
-import { belongTogether, certificateHosts, covers, outsideValidity, readCertificates, readPrivateKey } from './certificates.ts';
+import {
+  belongTogether,
+  certificateHosts,
+  covers,
+  outsideValidity,
+  readCertificates,
+  readPrivateKey,
+} from './certificates.ts';
 import type { Path } from './document.ts';
 import type { Reporter } from './issues.ts';
 import type { Pieces } from './pieces.ts';
@@ -20,7 +27,10 @@ export type FileTexts = ReadonlyMap<string, { readonly text: string } | { readon
 export function namedFiles(pieces: Pieces): NamedFile[] {
   const files: NamedFile[] = [];
   for (const [index, { cert, key }] of (pieces.sections.tls?.certificates ?? []).entries()) {
-    files.push({ path: cert, at: ['tls', 'certificates', index, 'cert'] }, { path: key, at: ['tls', 'certificates', index, 'key'] });
+    files.push(
+      { path: cert, at: ['tls', 'certificates', index, 'cert'] },
+      { path: key, at: ['tls', 'certificates', index, 'key'] },
+    );
   }
   for (const [name, upstream] of pieces.upstreams) {
     if (upstream === null) continue;
@@ -32,7 +42,12 @@ export function namedFiles(pieces: Pieces): NamedFile[] {
 }
 
 /** Problems of certificates, keys and CAs. `hosts` are the names of each certificate that names none itself. */
-export function checkFiles(pieces: Pieces, texts: FileTexts, nowMs: number, reporter: Reporter): { readonly problems: readonly Problem[]; readonly hosts: readonly (readonly string[])[] } {
+export function checkFiles(
+  pieces: Pieces,
+  texts: FileTexts,
+  nowMs: number,
+  reporter: Reporter,
+): { readonly problems: readonly Problem[]; readonly hosts: readonly (readonly string[])[] } {
   const problems: Problem[] = [];
   const textOf = (path: string, at: Path): string | null => {
     const found = texts.get(path);
@@ -40,12 +55,17 @@ export function checkFiles(pieces: Pieces, texts: FileTexts, nowMs: number, repo
     problems.push(reporter.error('missing-file', at, found === undefined ? 'was not read' : found.failure));
     return null;
   };
-  const pair = (cert: string, key: string, at: Path): { readonly hosts: readonly string[]; readonly covers: (host: string) => boolean } | null => {
+  const pair = (
+    cert: string,
+    key: string,
+    at: Path,
+  ): { readonly hosts: readonly string[]; readonly covers: (host: string) => boolean } | null => {
     const certText = textOf(cert, [...at, 'cert']);
     const keyText = textOf(key, [...at, 'key']);
     const certificates = certText === null ? null : readCertificates(certText);
     const privateKey = keyText === null ? null : readPrivateKey(keyText);
-    if (certificates?.ok === false) problems.push(reporter.error(certificates.code, [...at, 'cert'], certificates.message));
+    if (certificates?.ok === false)
+      problems.push(reporter.error(certificates.code, [...at, 'cert'], certificates.message));
     if (privateKey?.ok === false) problems.push(reporter.error(privateKey.code, [...at, 'key'], privateKey.message));
     if (certificates?.ok !== true) return null;
     const [leaf] = certificates.value;
@@ -63,11 +83,17 @@ export function checkFiles(pieces: Pieces, texts: FileTexts, nowMs: number, repo
     const found = pair(written.cert, written.key, at);
     for (const host of written.hosts) {
       if (found !== null && !found.covers(host.toLowerCase())) {
-        problems.push(reporter.warning('no-effect', [...at, 'hosts'], `names ${host}, for which the certificate is not valid`));
+        problems.push(
+          reporter.warning('no-effect', [...at, 'hosts'], `names ${host}, for which the certificate is not valid`),
+        );
       }
     }
     if (written.hosts.length === 0 && found !== null && found.hosts.length === 0) {
-      problems.push(reporter.error('bad-certificate', [...at, 'cert'], 'names no host itself', { help: 'say which by hosts: [...]' }));
+      problems.push(
+        reporter.error('bad-certificate', [...at, 'cert'], 'names no host itself', {
+          help: 'say which by hosts: [...]',
+        }),
+      );
     }
     return written.hosts.length > 0 ? written.hosts.map((host) => host.toLowerCase()) : (found?.hosts ?? []);
   });

@@ -1,12 +1,10 @@
 // Which header fields a route may set, add or remove. Pure.
 
+import { HOP_BY_HOP } from '../http/hop.ts';
 import { type Parsed, parsed, refused } from './parsed.ts';
 
-/** Framing is made from what was parsed and hop-by-hop fields end at each border (DESIGN 5.4; RFC 9110 7.6.1). */
-const RESERVED: ReadonlySet<string> = new Set([
-  'connection', 'content-length', 'expect', 'http2-settings', 'keep-alive', 'proxy-connection', 'te', 'trailer',
-  'transfer-encoding', 'upgrade',
-]);
+/** Framing is made from what was parsed (DESIGN 5.4); hop-by-hop fields end at each border (RFC 9110 7.6.1). */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'expect']);
 
 /** Names whose values are secrets as a rule. */
 const SECRET_NAME = /^(authorization|proxy-authorization|cookie|set-cookie)$|(api[-_]?key|token|secret|password)/;
@@ -24,7 +22,8 @@ export function parseFieldName(input: unknown): Parsed<string> {
 export function parseChangedName(input: unknown): Parsed<string> {
   const name = parseFieldName(input);
   if (!name.ok) return name;
-  if (RESERVED.has(name.value)) return refused('bad-header', 'is set by the gateway itself and cannot be changed by a route');
+  if (HOP_BY_HOP.has(name.value) || FRAMING.has(name.value))
+    return refused('bad-header', 'is set by the gateway itself and cannot be changed by a route');
   if (name.value === 'host') return refused('bad-header', 'cannot be changed by a route; use host: on the upstream');
   return name;
 }
@@ -33,7 +32,8 @@ export function parseChangedName(input: unknown): Parsed<string> {
 export function parseFieldValue(input: unknown): Parsed<string> {
   if (typeof input === 'number' || typeof input === 'boolean') return parsed(String(input));
   if (typeof input !== 'string') return refused('wrong-type', 'must be the text of a header field');
-  if (/[\r\n\0]/.test(input)) return refused('bad-header', 'must not hold a line end or a NUL: it would end the header field');
+  if (/[\r\n\0]/.test(input))
+    return refused('bad-header', 'must not hold a line end or a NUL: it would end the header field');
   if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(input)) {
     return refused('bad-header', 'must hold only printable ASCII or latin1 characters');
   }

@@ -86,7 +86,11 @@ function lookUp(inside: string, sources: Sources): string | Missing {
   const value = Object.hasOwn(sources.env, name) ? sources.env[name] : undefined;
   if (operator === '-') return value === undefined || value === '' ? rest : value;
   if (operator === '?' && (value === undefined || value === '')) {
-    return { code: 'unset-variable', message: `the environment variable ${name} is not set${rest === '' ? '' : `: ${rest}`}`, hint: '' };
+    return {
+      code: 'unset-variable',
+      message: `the environment variable ${name} is not set${rest === '' ? '' : `: ${rest}`}`,
+      hint: '',
+    };
   }
   if (value !== undefined) return value;
   return {

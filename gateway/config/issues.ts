@@ -31,11 +31,21 @@ export class Reporter {
   }
 
   /** A problem at a value, or at its key when `atKey` says so or the value is missing. `rest` continues the key's name. */
-  error(code: ProblemCode, path: Path, rest: string, advice: { readonly hint?: string; readonly help?: string; readonly atKey?: boolean } = {}): Problem {
+  error(
+    code: ProblemCode,
+    path: Path,
+    rest: string,
+    advice: { readonly hint?: string; readonly help?: string; readonly atKey?: boolean } = {},
+  ): Problem {
     return this.#source.error(code, this.span(path, advice.atKey === true), `${this.nameOf(path)} ${rest}`, advice);
   }
 
-  warning(code: ProblemCode, path: Path, rest: string, advice: { readonly hint?: string; readonly help?: string; readonly atKey?: boolean } = {}): Problem {
+  warning(
+    code: ProblemCode,
+    path: Path,
+    rest: string,
+    advice: { readonly hint?: string; readonly help?: string; readonly atKey?: boolean } = {},
+  ): Problem {
     return this.#source.warning(code, this.span(path, advice.atKey === true), `${this.nameOf(path)} ${rest}`, advice);
   }
 
@@ -59,7 +69,9 @@ export class Reporter {
   nameOf(path: Path): string {
     const [head, second, ...rest] = path;
     if (head === 'routes' && typeof second === 'number') {
-      return rest.length === 0 ? `route ${this.#routeName(second)}` : `${dotted(rest)} of route ${this.#routeName(second)}`;
+      return rest.length === 0
+        ? `route ${this.#routeName(second)}`
+        : `${dotted(rest)} of route ${this.#routeName(second)}`;
     }
     if (head === 'upstreams' && second !== undefined) {
       return rest.length === 0 ? `upstream "${second}"` : `${dotted(rest)} of upstream "${second}"`;
@@ -69,8 +81,8 @@ export class Reporter {
 
   #routeName(index: number): string {
     const route = valueAt(this.#tree.value, ['routes', index]);
-    const name = isRecord(route) ? route['name'] : undefined;
-    const match = isRecord(route) ? route['match'] : undefined;
+    const name = isRecord(route) ? route.name : undefined;
+    const match = isRecord(route) ? route.match : undefined;
     if (typeof name === 'string') return `"${shortened(name)}"`;
     return typeof match === 'string' ? `"${shortened(match)}"` : `number ${index + 1}`;
   }
@@ -109,15 +121,24 @@ export class Reporter {
         const words = issue.values.map(String);
         const found = typeof value === 'string' ? nearest(value, words) : null;
         const message = issue.message.startsWith('must') ? issue.message : `must be ${alternatives(words)}`;
-        const quoted = typeof value === 'number' && words.some((word) => Number(word) === value) ? `quote it: "${value}"` : '';
+        const quoted =
+          typeof value === 'number' && words.some((word) => Number(word) === value) ? `quote it: "${value}"` : '';
         const off = value === false && words.includes('off') ? 'did you mean off?' : '';
-        return [this.error('bad-value', path, `${message}${this.#got(path)}`, { hint: found === null ? quoted || off : `did you mean "${found}"?` })];
+        return [
+          this.error('bad-value', path, `${message}${this.#got(path)}`, {
+            hint: found === null ? quoted || off : `did you mean "${found}"?`,
+          }),
+        ];
       }
       case 'invalid_key':
-        return [this.error('bad-value', path, issue.issues[0]?.message ?? 'has a name that is not allowed', { atKey: true })];
+        return [
+          this.error('bad-value', path, issue.issues[0]?.message ?? 'has a name that is not allowed', { atKey: true }),
+        ];
       case 'too_small':
       case 'too_big':
-        return [this.error('bad-value', path, issue.message.startsWith('must') ? issue.message : 'is too short or too long')];
+        return [
+          this.error('bad-value', path, issue.message.startsWith('must') ? issue.message : 'is too short or too long'),
+        ];
       default:
         return [this.error('bad-value', path, issue.message)];
     }
@@ -137,7 +158,12 @@ export class Reporter {
         : found === null && known.length > 0
           ? `known here: ${known.join(', ')}`
           : '';
-    return this.#source.error('unknown-key', this.span([...owner, key], true), `unknown key "${shortened(key)}"${where}`, { hint, help });
+    return this.#source.error(
+      'unknown-key',
+      this.span([...owner, key], true),
+      `unknown key "${shortened(key)}"${where}`,
+      { hint, help },
+    );
   }
 
   /** ' (got "10x")', from the text as written, so that no variable's value is shown. */
@@ -229,8 +255,11 @@ function isRootMismatch(issue: z.core.$ZodIssue): boolean {
 
 function readParams(params: unknown): { readonly code: ProblemCode; readonly hint: string; readonly atKey: boolean } {
   const record = isRecord(params) ? params : {};
-  const code = typeof record['code'] === 'string' && Object.hasOwn(PROBLEM_CODES, record['code']) ? (record['code'] as ProblemCode) : 'bad-value';
-  return { code, hint: typeof record['hint'] === 'string' ? record['hint'] : '', atKey: record['atKey'] === true };
+  const code =
+    typeof record.code === 'string' && Object.hasOwn(PROBLEM_CODES, record.code)
+      ? (record.code as ProblemCode)
+      : 'bad-value';
+  return { code, hint: typeof record.hint === 'string' ? record.hint : '', atKey: record.atKey === true };
 }
 
 function isCollection(place: Place): boolean {

@@ -15,7 +15,13 @@ import { type CompletePieces, resolveConfig } from './resolve.ts';
 import { formatSize } from './units.ts';
 
 export type LoadResult =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Problem[] }
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly warnings: readonly Problem[];
+      /** The file, for warnings that others add: each route knows its place. */
+      readonly lines: readonly string[];
+    }
   /** Errors and the warnings beside them, in the order of the file. */
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
@@ -38,24 +44,33 @@ const NAMED_FILE_BYTES = 1_048_576;
 /** Files that one configuration may name. */
 const MOST_FILES = 1000;
 
-/** Reads and checks a file. Relative paths in it start from its folder. */
-export async function loadConfig(path: string, env: Environment): Promise<LoadResult> {
+/** Reads and checks a file. Relative paths in it start from its folder. `nowMs` (since the epoch) judges the validity of certificates. */
+export async function loadConfig(path: string, env: Environment, nowMs: number): Promise<LoadResult> {
   const bytes = await readBounded(path, LIMITS.configBytes);
   if (!('bytes' in bytes)) {
     const source = new SourceText(path, '');
-    const problem = bytes.tooLarge ? tooLarge(source) : source.error('unreadable-file', null, `${path} ${bytes.failure}`, { help: 'name the file by -c, or write one by: sluice init' });
+    const problem = bytes.tooLarge
+      ? tooLarge(source)
+      : source.error('unreadable-file', null, `${path} ${bytes.failure}`, {
+          help: 'name the file by -c, or write one by: sluice init',
+        });
     return { ok: false, problems: [problem] };
   }
   const text = decodeUtf8(bytes.bytes);
-  if (text === null) return { ok: false, problems: [new SourceText(path, '').error('unreadable-file', null, `${path} is not UTF-8 text`)] };
-  return parseConfig(text, { file: path, folder: dirname(resolve(path)), env, readFile: readNamedFile, nowMs: Date.now() });
+  if (text === null)
+    return {
+      ok: false,
+      problems: [new SourceText(path, '').error('unreadable-file', null, `${path} is not UTF-8 text`)],
+    };
+  return parseConfig(text, { file: path, folder: dirname(resolve(path)), env, readFile: readNamedFile, nowMs });
 }
 
 /** Checks a text. Everything that is wrong comes at once, in the order of the file. */
 export async function parseConfig(text: string, options: ParseOptions): Promise<LoadResult> {
   const source = new SourceText(options.file, text);
   // A character takes at least one byte; the exact count is made only where it could matter.
-  if (text.length > LIMITS.configBytes || Buffer.byteLength(text) > LIMITS.configBytes) return { ok: false, problems: [tooLarge(new SourceText(options.file, ''))] };
+  if (text.length > LIMITS.configBytes || Buffer.byteLength(text) > LIMITS.configBytes)
+    return { ok: false, problems: [tooLarge(new SourceText(options.file, ''))] };
   const yaml = readYaml(source);
   if (!yaml.ok) return { ok: false, problems: yaml.problems };
 
@@ -73,7 +88,10 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const { pieces, problems: pieceProblems } = readPieces(tree, reporter);
   const isConsequence = consequencesOf([...yaml.spoiled, ...unreadable, ...spoiled], source);
   problems.push(...[...pieceProblems, ...crossChecks(pieces, reporter)].filter((problem) => !isConsequence(problem)));
-  const texts = await readAll(namedFiles(pieces).map((file) => file.path), options);
+  const texts = await readAll(
+    namedFiles(pieces).map((file) => file.path),
+    options,
+  );
   const checked = checkFiles(pieces, texts, options.nowMs, reporter);
   problems.push(...checked.problems);
 
@@ -82,9 +100,10 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     return `${options.file}:${line}:${column}`;
   });
   // An incomplete part always comes with its error: the second condition is for the type.
-  if (problems.some((problem) => problem.severity === 'error') || complete === null) return { ok: false, problems: inOrder(problems) };
+  if (problems.some((problem) => problem.severity === 'error') || complete === null)
+    return { ok: false, problems: inOrder(problems) };
   const config = resolveConfig(complete, { file: options.file, folder: options.folder, texts, hosts: checked.hosts });
-  return { ok: true, config, warnings: inOrder(problems) };
+  return { ok: true, config, warnings: inOrder(problems), lines: text.split(/\r?\n/) };
 }
 
 /** Whether a problem stands where another one has been reported that explains it. */
@@ -94,14 +113,18 @@ function consequencesOf(spoiled: readonly Span[], source: SourceText): (problem:
     const { line, column } = source.placeOf(span.start);
     columns.set(line, [...(columns.get(line) ?? []), { from: column, to: column + span.end - span.start }]);
   }
-  return (problem) => columns.get(problem.line)?.some(({ from, to }) => problem.column >= from && problem.column < to) ?? false;
+  return (problem) =>
+    columns.get(problem.line)?.some(({ from, to }) => problem.column >= from && problem.column < to) ?? false;
 }
 
-function completePieces(pieces: Pieces, at: (index: number) => string): CompletePieces | null {
-  const { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown } = pieces.sections;
+/** All parts, or null when one of them could not be read. `at` says where the route of an index stands. */
+export function completePieces(pieces: Pieces, at: (index: number) => string): CompletePieces | null {
+  const { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown } =
+    pieces.sections;
   if (version === null || listen === null || tls === null || trusted_proxies === null || limits === null) return null;
   if (timeouts === null || cache === null || admin === null || log === null || shutdown === null) return null;
-  const upstreams: CompletePieces['upstreams'] extends ReadonlyMap<string, infer T> ? Map<string, T> : never = new Map();
+  const upstreams: CompletePieces['upstreams'] extends ReadonlyMap<string, infer T> ? Map<string, T> : never =
+    new Map();
   for (const [name, upstream] of pieces.upstreams) {
     if (upstream === null) return null;
     upstreams.set(name, upstream);
@@ -111,7 +134,11 @@ function completePieces(pieces: Pieces, at: (index: number) => string): Complete
     if (route === null) return null;
     routes.push({ route, at: at(index) });
   }
-  return { sections: { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown }, upstreams, routes };
+  return {
+    sections: { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown },
+    upstreams,
+    routes,
+  };
 }
 
 async function readSecrets(
@@ -121,7 +148,10 @@ async function readSecrets(
   problems: Problem[],
   spoiled: Span[],
 ): Promise<ReadonlyMap<string, string | null>> {
-  const texts = await readAll(named.map((each) => each.path), options);
+  const texts = await readAll(
+    named.map((each) => each.path),
+    options,
+  );
   const secrets = new Map<string, string | null>();
   for (const { path, span } of named) {
     const found = texts.get(path);
@@ -132,12 +162,21 @@ async function readSecrets(
     }
     secrets.set(path, null);
     spoiled.push(span);
-    problems.push(source.error('missing-file', span, `the file ${path} of \${file:} ${found === undefined ? 'was not read: too many files' : found.failure}`));
+    problems.push(
+      source.error(
+        'missing-file',
+        span,
+        `the file ${path} of \${file:} ${found === undefined ? 'was not read: too many files' : found.failure}`,
+      ),
+    );
   }
   return secrets;
 }
 
-async function readAll(paths: readonly string[], options: ParseOptions): Promise<Map<string, { readonly text: string } | { readonly failure: string }>> {
+async function readAll(
+  paths: readonly string[],
+  options: ParseOptions,
+): Promise<Map<string, { readonly text: string } | { readonly failure: string }>> {
   const texts = new Map<string, { readonly text: string } | { readonly failure: string }>();
   for (const path of [...new Set(paths)].slice(0, MOST_FILES)) {
     try {
@@ -212,7 +251,10 @@ function tooLarge(source: SourceText): Problem {
 }
 
 function notAMap(source: SourceText, value: unknown): Problem {
-  if (value === undefined) return source.error('wrong-type', { start: 0, end: 1 }, 'the file is empty', { help: 'write one by: sluice init --force' });
+  if (value === undefined)
+    return source.error('wrong-type', { start: 0, end: 1 }, 'the file is empty', {
+      help: 'write one by: sluice init --force',
+    });
   return source.error('wrong-type', { start: 0, end: 1 }, 'the file must be a map of keys such as "routes:"');
 }
 

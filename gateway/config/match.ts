@@ -1,8 +1,8 @@
 // What a route matches, as it is written: "api.example.com/v1/*", "*.example.com/*", "/v1/*", "/exact". Pure.
 
-import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
-import { isHostName } from './addresses.ts';
+import { parseHost as parseAuthority } from '../http/host.ts';
+import { normalisePath } from '../http/target.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
 
 export interface PathPattern {
@@ -34,19 +34,17 @@ export function parseMatch(input: unknown): Parsed<PathPattern & { readonly host
 export function parseHost(input: unknown): Parsed<string> {
   const advice = 'must have a host such as "api.example.com" or "*.example.com"';
   if (typeof input !== 'string') return refused('wrong-type', advice);
-  const text = input.toLowerCase().replace(/\.$/, '');
-  if (text === '*') return refused('bad-match', `${advice}; leave the host away to match every host`);
-  if (/^\[.*\]$/.test(text)) {
-    return isIP(text.slice(1, -1)) === 6 ? parsed(text) : refused('bad-match', advice);
-  }
-  if (/:[0-9]*$/.test(text)) return refused('bad-match', 'must not have a port in its host', offer(input.replace(/:[0-9]*$/, '')));
-  const wildcard = text.startsWith('*.');
-  const name = wildcard ? text.slice(2) : text;
+  if (input === '*') return refused('bad-match', `${advice}; leave the host away to match every host`);
+  const wildcard = input.startsWith('*.');
+  const name = wildcard ? input.slice(2) : input;
   if (name.includes('*')) return refused('bad-match', `${advice}; "*" stands only in front, for one or more labels`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: everything outside ASCII is meant
   const ascii = /[^\x00-\x7f]/.test(name) ? domainToASCII(name) : name;
-  if (!isHostName(ascii)) return refused('bad-match', advice);
-  return parsed(wildcard ? `*.${ascii}` : ascii);
+  const found = parseAuthority(ascii);
+  if (found === null || (wildcard && found.host.startsWith('['))) return refused('bad-match', advice);
+  if (found.port !== null)
+    return refused('bad-match', 'must not have a port in its host', offer(input.replace(/:[0-9]*$/, '')));
+  return parsed(wildcard ? `*.${found.host}` : found.host);
 }
 
 /** "/v1/*" is the prefix "/v1/", "/v1" is exact. "*" stands only at the end, after "/". */
@@ -64,30 +62,39 @@ export function parsePathPattern(input: unknown): Parsed<PathPattern> {
 }
 
 /**
- * A path in the one form in which requests are compared (RFC 3986 6.2.2): percent-encodings in upper case, none for
- * unreserved characters. Dot segments, empty segments, "?" and "#" are refused, because no normalised request has them.
+ * A path in the one form in which requests are compared (DESIGN 5.3). Dot segments and empty segments are refused, because
+ * no normalised request has them and the operator meant something else.
  */
 export function normalisedPath(text: string): Parsed<string> {
-  if (/[?#]/.test(text)) return refused('bad-match', 'must not have "?" or "#" in its path; match the query with match: { query: }');
-  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return refused('bad-match', 'must have two hexadecimal digits after "%" in its path');
-  const decoded = text.replace(/%([0-9A-Fa-f]{2})/g, (whole, hex: string) => {
-    const character = String.fromCharCode(Number.parseInt(hex, 16));
-    return /[A-Za-z0-9._~-]/.test(character) ? character : whole.toUpperCase();
-  });
-  if (!/^[A-Za-z0-9._~!$&'()*+,;=:@/%-]*$/.test(decoded)) {
-    return refused('bad-match', 'must have spaces and other characters in its path percent-encoded', offer(encodeOdd(decoded)));
-  }
-  if (/\/\//.test(decoded)) return refused('bad-match', 'must not have an empty segment ("//") in its path', offer(decoded.replace(/\/{2,}/g, '/')));
-  if (/(^|\/)\.\.?(\/|$)/.test(decoded)) return refused('bad-match', 'must not have "." or ".." as a segment of its path');
-  return parsed(decoded);
+  if (/[?#]/.test(text))
+    return refused('bad-match', 'must not have "?" or "#" in its path; match the query with match: { query: }');
+  if (/%(?![0-9A-Fa-f]{2})/.test(text))
+    return refused('bad-match', 'must have two hexadecimal digits after "%" in its path');
+  if (/%(2f|5c|00)/i.test(text))
+    return refused('bad-match', 'must not have %2F, %5C or %00 in its path: requests with them are refused');
+  if (!/^[\x21-\x7e]*$/.test(text))
+    return refused(
+      'bad-match',
+      'must have spaces and other characters in its path percent-encoded',
+      offer(encodeOdd(text)),
+    );
+  if (text.includes('//'))
+    return refused(
+      'bad-match',
+      'must not have an empty segment ("//") in its path',
+      offer(text.replace(/\/{2,}/g, '/')),
+    );
+  if (/(^|\/)(\.|%2e){1,2}(;|\/|$)/i.test(text))
+    return refused('bad-match', 'must not have "." or ".." as a segment of its path');
+  const path = normalisePath(text);
+  return path === null ? refused('bad-match', 'must have a path that a request can have') : parsed(path);
 }
 
 function encodeOdd(text: string): string {
-  const bytes = new TextEncoder().encode(text);
   let out = '';
-  for (const byte of bytes) {
-    const character = String.fromCharCode(byte);
-    out += /[A-Za-z0-9._~!$&'()*+,;=:@/%-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  for (const byte of new TextEncoder().encode(text)) {
+    out +=
+      byte > 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
   }
   return out;
 }

@@ -3,7 +3,7 @@
 import type { Tree } from './document.ts';
 import { isRecord, type Reporter } from './issues.ts';
 import type { Problem } from './problems.ts';
-import { type WrittenRoute, routeSchema } from './routes.ts';
+import { routeSchema, type WrittenRoute } from './routes.ts';
 import { SECTIONS, type Sections } from './schema.ts';
 import { nearest } from './suggest.ts';
 import { UPSTREAM_NAME, upstreamSchema, type WrittenUpstream } from './upstreams.ts';
@@ -21,7 +21,10 @@ export interface Pieces {
 const TOP_LEVEL: readonly string[] = [...Object.keys(SECTIONS), 'upstreams', 'routes'];
 
 /** Everything that could be read, and every problem that one part shows on its own. */
-export function readPieces(tree: Tree, reporter: Reporter): { readonly pieces: Pieces; readonly problems: readonly Problem[] } {
+export function readPieces(
+  tree: Tree,
+  reporter: Reporter,
+): { readonly pieces: Pieces; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const root = isRecord(tree.value) ? tree.value : {};
   for (const key of Object.keys(root)) if (!TOP_LEVEL.includes(key)) problems.push(reporter.unknownKey([], key));
@@ -45,8 +48,8 @@ export function readPieces(tree: Tree, reporter: Reporter): { readonly pieces: P
     log: section('log'),
     shutdown: section('shutdown'),
   };
-  const upstreams = readUpstreams(root['upstreams'], reporter, problems);
-  const routes = readRoutes(root['routes'], reporter, problems, nearRoutes(root));
+  const upstreams = readUpstreams(root.upstreams, reporter, problems);
+  const routes = readRoutes(root.routes, reporter, problems, nearRoutes(root));
   return { pieces: { sections, upstreams, routes }, problems };
 }
 
@@ -59,7 +62,11 @@ function readUpstreams(written: unknown, reporter: Reporter, problems: Problem[]
   }
   for (const [name, value] of Object.entries(written)) {
     if (!UPSTREAM_NAME.test(name)) {
-      problems.push(reporter.error('bad-value', ['upstreams', name], 'must have a name of letters, digits, ".", "_" and "-"', { atKey: true }));
+      problems.push(
+        reporter.error('bad-value', ['upstreams', name], 'must have a name of letters, digits, ".", "_" and "-"', {
+          atKey: true,
+        }),
+      );
     }
     const outcome = upstreamSchema.safeParse(value);
     upstreams.set(name, outcome.success ? outcome.data : null);
@@ -71,12 +78,18 @@ function readUpstreams(written: unknown, reporter: Reporter, problems: Problem[]
 function readRoutes(written: unknown, reporter: Reporter, problems: Problem[], misspelt: boolean): Pieces['routes'] {
   if (written === undefined) {
     if (!misspelt) {
-      problems.push(reporter.error('missing-key', ['routes'], 'is missing: without a route every request is answered 404', { help: 'routes: [{ match: "/*", upstream: api }]' }));
+      problems.push(
+        reporter.error('missing-key', ['routes'], 'is missing: without a route every request is answered 404', {
+          help: 'routes: [{ match: "/*", upstream: api }]',
+        }),
+      );
     }
     return [];
   }
   if (!Array.isArray(written)) {
-    problems.push(reporter.error('wrong-type', ['routes'], 'must be a list', { help: 'each route begins with "- match:"' }));
+    problems.push(
+      reporter.error('wrong-type', ['routes'], 'must be a list', { help: 'each route begins with "- match:"' }),
+    );
     return [];
   }
   if (written.length === 0) problems.push(reporter.error('bad-value', ['routes'], 'must name at least one route'));

@@ -123,7 +123,13 @@ export class SourceText {
     return this.#problem('warning', code, span, message, advice);
   }
 
-  #problem(severity: Problem['severity'], code: ProblemCode, span: Span | null, message: string, advice: Advice): Problem {
+  #problem(
+    severity: Problem['severity'],
+    code: ProblemCode,
+    span: Span | null,
+    message: string,
+    advice: Advice,
+  ): Problem {
     const common = { severity, code, message, file: this.file, hint: advice.hint ?? '', help: advice.help ?? '' };
     if (span === null) return { ...common, line: 0, column: 0, width: 1, source: '' };
     const { line, column } = this.placeOf(span.start);

@@ -9,7 +9,9 @@ const WIDEST = 110;
 /** All problems with their count, as one text that ends with a line end. '' for none. */
 export function formatProblems(problems: readonly Problem[], options: { readonly colour: boolean }): string {
   if (problems.length === 0) return '';
-  const paint: Paint = options.colour ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
+  const paint: Paint = options.colour
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_, text) => text;
   const blocks = problems.map((problem) => formatProblem(problem, paint));
   return `${clean(problems[0]?.file ?? '')}${problems[0]?.file === '' ? '' : ': '}${countProblems(problems)}\n\n${blocks.join('\n')}`;
 }
@@ -46,7 +48,8 @@ function formatProblem(problem: Problem, paint: Paint): string {
     lines.push(`${blank} ${paint('cyan', '|')} ${' '.repeat(column)}${paint(colour, mark)}`);
     if (problem.help !== '') lines.push(`${blank} ${paint('cyan', '=')} help: ${clean(problem.help)}`);
   } else {
-    for (const advice of [problem.hint, problem.help]) if (advice !== '') lines.push(`  ${paint('cyan', '=')} help: ${clean(advice)}`);
+    for (const advice of [problem.hint, problem.help])
+      if (advice !== '') lines.push(`  ${paint('cyan', '=')} help: ${clean(advice)}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -3,7 +3,16 @@
 import { createHash } from 'node:crypto';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { cacheRules } from './cache.ts';
-import type { CacheConfig, Config, ListenAddress, RouteAction, RouteConfig, ServerAddress, TimeoutsConfig, UpstreamConfig } from './config.ts';
+import type {
+  CacheConfig,
+  Config,
+  ListenAddress,
+  RouteAction,
+  RouteConfig,
+  ServerAddress,
+  TimeoutsConfig,
+  UpstreamConfig,
+} from './config.ts';
 import type { FileTexts } from './files.ts';
 import type { WrittenRoute } from './routes.ts';
 import type { Sections } from './schema.ts';
@@ -29,14 +38,16 @@ export interface Surroundings {
 export function resolveConfig(pieces: CompletePieces, around: Surroundings): Config {
   const { sections } = pieces;
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(around.folder, path));
-  const listenAt = (address: ListenAddress): ListenAddress => (address.kind === 'unix' ? { ...address, path: absolute(address.path) } : address);
+  const listenAt = (address: ListenAddress): ListenAddress =>
+    address.kind === 'unix' ? { ...address, path: absolute(address.path) } : address;
   const textOf = (path: string): string => {
     const found = path === '' ? undefined : around.texts.get(path);
     return found !== undefined && 'text' in found ? found.text : '';
   };
 
   const upstreams = [...pieces.upstreams].map(([name, written]): UpstreamConfig => {
-    const serverAt = (address: ServerAddress): ServerAddress => (address.kind === 'unix' ? { ...address, path: absolute(address.path) } : address);
+    const serverAt = (address: ServerAddress): ServerAddress =>
+      address.kind === 'unix' ? { ...address, path: absolute(address.path) } : address;
     return {
       name,
       servers: (written.servers ?? []).map(({ address, weight }) => ({ address: serverAt(address), weight })),
@@ -94,7 +105,10 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
     cache: general,
     upstreams,
     routes: pieces.routes.map(({ route, at }) => resolveRoute(route, at, sections, timeoutsOf)),
-    admin: { listen: sections.admin.listen === null ? null : listenAt(sections.admin.listen), token: sections.admin.token },
+    admin: {
+      listen: sections.admin.listen === null ? null : listenAt(sections.admin.listen),
+      token: sections.admin.token,
+    },
     log: sections.log,
     shutdown: sections.shutdown,
   };
@@ -108,7 +122,12 @@ function tlsMode(sections: Sections): Config['tls']['mode'] {
   return sections.tls.mode ?? (sections.tls.certificates.length > 0 ? 'files' : 'local');
 }
 
-function resolveRoute(route: WrittenRoute, at: string, sections: Sections, timeoutsOf: ReadonlyMap<string, TimeoutsConfig>): RouteConfig {
+function resolveRoute(
+  route: WrittenRoute,
+  at: string,
+  sections: Sections,
+  timeoutsOf: ReadonlyMap<string, TimeoutsConfig>,
+): RouteConfig {
   const action = actionOf(route);
   const timeouts: Record<string, TimeoutsConfig> = {};
   for (const { upstream } of action.kind === 'upstream' ? action.split : []) {

@@ -55,17 +55,31 @@ const predicateValue = scalar<string>(
 const matchLong = z
   .strictObject({
     host: checked(parseHost, 'host').optional().describe('"api.example.com" or "*.example.com"; by default any.'),
-    path: checked(parsePathPattern, 'path').prefault('/*').describe('"/v1/*" for everything below /v1/, "/v1" for exactly that.'),
+    path: checked(parsePathPattern, 'path')
+      .prefault('/*')
+      .describe('"/v1/*" for everything below /v1/, "/v1" for exactly that.'),
     methods: z.array(methodName).prefault([]).describe('By default any.'),
-    headers: z.record(z.string(), predicateValue).prefault({}).describe('Request fields with their exact values, or "*" for any value.'),
-    query: z.record(z.string(), predicateValue).prefault({}).describe('Query parameters with their exact values, or "*" for any value.'),
+    headers: z
+      .record(z.string(), predicateValue)
+      .prefault({})
+      .describe('Request fields with their exact values, or "*" for any value.'),
+    query: z
+      .record(z.string(), predicateValue)
+      .prefault({})
+      .describe('Query parameters with their exact values, or "*" for any value.'),
   })
   .transform((written, context): RouteMatch => {
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(written.headers)) {
       const field = parseFieldName(name);
       if (field.ok) headers[field.value] = value;
-      else context.addIssue({ code: 'custom', message: field.message, path: ['headers', name], params: { code: field.code, hint: field.hint, atKey: true } });
+      else
+        context.addIssue({
+          code: 'custom',
+          message: field.message,
+          path: ['headers', name],
+          params: { code: field.code, hint: field.hint, atKey: true },
+        });
     }
     return {
       host: written.host ?? null,
@@ -77,20 +91,39 @@ const matchLong = z
     };
   });
 
-const matchSchema = forms<RouteMatch>('a path such as "/v1/*", a host and a path such as "api.example.com/v1/*", or a map', [
-  checked(parseMatch, 'host and path').transform(
-    (found): RouteMatch => ({ host: found.host, path: found.path, prefix: found.prefix, methods: [], headers: {}, query: {} }),
-  ),
-  matchLong,
-]);
+const matchSchema = forms<RouteMatch>(
+  'a path such as "/v1/*", a host and a path such as "api.example.com/v1/*", or a map',
+  [
+    checked(parseMatch, 'host and path').transform(
+      (found): RouteMatch => ({
+        host: found.host,
+        path: found.path,
+        prefix: found.prefix,
+        methods: [],
+        headers: {},
+        query: {},
+      }),
+    ),
+    matchLong,
+  ],
+);
 
 /** Reports a problem of one name in a map of header changes at that name. */
-function changedFields(written: Readonly<Record<string, readonly string[]>>, context: z.RefinementCtx, where: string): (readonly [string, string])[] {
+function changedFields(
+  written: Readonly<Record<string, readonly string[]>>,
+  context: z.RefinementCtx,
+  where: string,
+): (readonly [string, string])[] {
   const fields: (readonly [string, string])[] = [];
   for (const [name, values] of Object.entries(written)) {
     const field = parseChangedName(name);
     if (!field.ok) {
-      context.addIssue({ code: 'custom', message: field.message, path: [where, name], params: { code: field.code, hint: field.hint, atKey: true } });
+      context.addIssue({
+        code: 'custom',
+        message: field.message,
+        path: [where, name],
+        params: { code: field.code, hint: field.hint, atKey: true },
+      });
       continue;
     }
     for (const value of values) fields.push([field.value, value]);
@@ -98,11 +131,12 @@ function changedFields(written: Readonly<Record<string, readonly string[]>>, con
   return fields;
 }
 
-const fieldValue = (): z.ZodType<string, unknown> => scalar(parseFieldValue, { type: ['string', 'number', 'boolean'], 'x-type': 'text' });
+const fieldValue = (): z.ZodType<string, unknown> =>
+  scalar(parseFieldValue, { type: ['string', 'number', 'boolean'], 'x-type': 'text' });
 
 const fieldValues = forms<readonly string[]>('the text of a header field', [
   fieldValue().transform((value): readonly string[] => [value]),
-  z.array(fieldValue()).readonly(),
+  z.array(fieldValue()),
 ]);
 
 const headerChanges = z
@@ -122,47 +156,66 @@ const headerChanges = z
 
 const NO_CHANGES: HeaderChanges = { set: [], add: [], remove: [] };
 
-/** Finds placeholders that this template does not have. */
+/** The first placeholder that this kind of template does not have, closed or not. */
 function unknownPlaceholder(template: string, known: readonly string[]): string | null {
-  for (const [whole] of template.matchAll(/\{[^{}]*\}/g)) if (!known.includes(whole)) return whole;
+  for (const [whole] of template.matchAll(/\{[^}]*\}?|\}/g)) if (!known.includes(whole)) return whole;
   return null;
 }
 
 const redirectTo = checked<string>((input) => {
   const advice = 'must be an address such as "https://api.example.com{target}" or a path';
   if (typeof input !== 'string') return refused('wrong-type', advice);
-  const unknown = unknownPlaceholder(input, ['{target}']);
-  if (unknown !== null) return refused('bad-value', `has no placeholder ${unknown}; {target} is path and query of the request`);
-  if (!/^(https?:\/\/[^/?#\s@{}]+([/?#{][\x21-\x7e]*)?|\/(?!\/)[\x21-\x7e]*|\{target\})$/.test(input)) {
-    return refused('bad-value', advice, /^[\w.-]+\.[a-z]+/.test(input) ? offer(`https://${input}`) : '');
+  const unknown = unknownPlaceholder(input, ['{target}', '{path}', '{query}', '{host}']);
+  if (unknown !== null)
+    return refused('bad-value', `knows {target} (path and query), {path}, {query} and {host}, not ${unknown}`);
+  // A request's path must never end up as a part of the host: after the authority comes "/", "?" or a placeholder that begins with "/".
+  if (
+    !/^(https?:\/\/(\{host\}|[^/?#\s@\\{}]+)(:[0-9]{1,5})?((\/|\?|\{target\}|\{path\})[\x21-\x7e]*)?|\/(?![/\\])[\x21-\x7e]*|(\{target\}|\{path\})[\x21-\x7e]*)$/.test(
+      input,
+    )
+  ) {
+    return refused('bad-value', advice, /^[\w-]+(\.[\w-]+)+/.test(input) ? offer(`https://${input}`) : '');
   }
   return parsed(input);
 }, 'address');
 
-const redirectSchema = forms<{ readonly to: string; readonly status: number }>('an address such as "https://api.example.com{target}", or { to: , status: }', [
-  redirectTo.transform((to) => ({ to, status: 308 })),
-  z.strictObject({
-    to: redirectTo.describe('Address or path; {target} is path and query of the request.'),
-    status: z
-      .literal([301, 302, 303, 307, 308], { error: () => 'must be 301, 302, 303, 307 or 308' })
-      .prefault(308)
-      .describe('308 keeps the method and is permanent, 307 keeps it and is not.'),
-  }),
-]);
-
-const respondSchema = forms<{ readonly status: number; readonly body: string }>('a status such as 404, or { status: , body: }', [
-  whole(200, 599).transform((status) => ({ status, body: '' })),
-  z
-    .strictObject({
-      status: whole(200, 599).prefault(200).describe('Status of the answer.'),
-      body: text('text', { empty: true }).prefault('').describe('Text of the answer.'),
-    })
-    .superRefine((written, context) => {
-      if ((written.status === 204 || written.status === 205 || written.status === 304) && written.body !== '') {
-        context.addIssue({ code: 'custom', message: `must be empty: an answer ${written.status} has no body`, path: ['body'], params: { code: 'conflict', hint: '' } });
-      }
+const redirectSchema = forms<{ readonly to: string; readonly status: number }>(
+  'an address such as "https://api.example.com{target}", or { to: , status: }',
+  [
+    redirectTo.transform((to) => ({ to, status: 308 })),
+    z.strictObject({
+      to: redirectTo.describe(
+        'Address or path. {target} is path and query of the request; {path}, {query} and {host} are its parts.',
+      ),
+      status: z
+        .literal([301, 302, 303, 307, 308], { error: () => 'must be 301, 302, 303, 307 or 308' })
+        .prefault(308)
+        .describe('308 keeps the method and is permanent, 307 keeps it and is not.'),
     }),
-]);
+  ],
+);
+
+const respondSchema = forms<{ readonly status: number; readonly body: string }>(
+  'a status such as 404, or { status: , body: }',
+  [
+    whole(200, 599).transform((status) => ({ status, body: '' })),
+    z
+      .strictObject({
+        status: whole(200, 599).prefault(200).describe('Status of the answer.'),
+        body: text('text', { empty: true }).prefault('').describe('Text of the answer.'),
+      })
+      .superRefine((written, context) => {
+        if ((written.status === 204 || written.status === 205 || written.status === 304) && written.body !== '') {
+          context.addIssue({
+            code: 'custom',
+            message: `must be empty: an answer ${written.status} has no body`,
+            path: ['body'],
+            params: { code: 'conflict', hint: '' },
+          });
+        }
+      }),
+  ],
+);
 
 const stripPrefix = checked<string>((input) => {
   const advice = 'must be the start of the path, such as /v1';
@@ -175,22 +228,46 @@ const stripPrefix = checked<string>((input) => {
 const rewrite = checked<string>((input) => {
   const advice = 'must be a path such as "/new/{rest}"';
   if (typeof input !== 'string') return refused('wrong-type', advice);
-  const unknown = unknownPlaceholder(input, ['{rest}']);
-  if (unknown !== null) return refused('bad-value', `has no placeholder ${unknown}; {rest} is what the prefix of the match left`);
   if (!input.startsWith('/')) return refused('bad-value', advice, offer(`/${input}`));
-  const path = normalisedPath(input.replaceAll('{rest}', 'rest'));
-  return path.ok ? parsed(input) : path;
+  const unknown = unknownPlaceholder(input, ['{rest}', '{path}', '{query}']);
+  if (unknown !== null)
+    return refused('bad-value', `knows {rest} (what the prefix of the match left), {path} and {query}, not ${unknown}`);
+  const mark = input.indexOf('?');
+  const path = mark < 0 ? input : input.slice(0, mark);
+  if (path.includes('{query}')) return refused('bad-value', 'must have {query} only behind its "?"');
+  if (mark >= 0 && !/^\?[\x21\x22\x24-\x7e]*$/.test(input.slice(mark)))
+    return refused('bad-value', 'must have printable ASCII without "#" in its query');
+  if (/\/(\.|%2e){1,2}\{/i.test(path))
+    return refused('bad-value', 'must not have "." or ".." in front of a placeholder');
+  // Whatever a placeholder begins and ends with, the path stays a path.
+  for (const filler of ['x', '', 'x/', '/x']) {
+    const sample = normalisedPath(path.replace(/\{(rest|path)\}/g, filler).replace(/\/{2,}/g, '/'));
+    if (!sample.ok) return refused('bad-value', sample.message);
+  }
+  return parsed(input);
 }, 'path');
 
 const routeSchemaWritten = z.strictObject({
-  name: text('a short name', { pattern: /^[^\s"'\\](.{0,126}[^\s"'\\])?$/ }).optional().describe('Stands in logs and metrics; by default the match.'),
-  match: matchSchema.describe('Host and path: "api.example.com/v1/*", "*.example.com/*", "/v1/*", "/exact"; or the long form. The most specific route wins: host, then the longest path, then the number of predicates; their order never matters.'),
-  upstream: text('the name of an upstream').optional().describe('Where requests go. Exactly one of upstream, split, redirect, respond.'),
+  name: text('a short name', { pattern: /^[^\s"'\\](.{0,126}[^\s"'\\])?$/ })
+    .optional()
+    .describe('Stands in logs and metrics; by default the match.'),
+  match: matchSchema.describe(
+    'Host and path: "api.example.com/v1/*", "*.example.com/*", "/v1/*", "/exact"; or the long form. The most specific route wins: host, then the longest path, then the number of predicates; their order never matters.',
+  ),
+  upstream: text('the name of an upstream')
+    .optional()
+    .describe('Where requests go. Exactly one of upstream, split, redirect, respond.'),
   split: z.record(z.string(), whole(0, 1_000_000)).optional().describe('Several upstreams with their weights.'),
   redirect: redirectSchema.optional().describe('Where the client is sent instead.'),
   respond: respondSchema.optional().describe('What is answered at once: a status, or status and body.'),
-  strip_prefix: stripPrefix.optional().describe('Taken off the path before it goes upstream; sent as X-Forwarded-Prefix.'),
-  rewrite: rewrite.optional().describe('New path; {rest} is what the prefix of the match left.'),
+  strip_prefix: stripPrefix
+    .optional()
+    .describe('Taken off the path before it goes upstream; sent as X-Forwarded-Prefix.'),
+  rewrite: rewrite
+    .optional()
+    .describe(
+      'New path. {rest} is what the prefix of the match left, {path} the whole path; behind a "?" also {query}.',
+    ),
   headers: z
     .strictObject({
       request: headerChanges.optional().describe('Fields of the request on its way upstream.'),
@@ -198,7 +275,11 @@ const routeSchemaWritten = z.strictObject({
     })
     .prefault({})
     .describe('Header fields that are changed.'),
-  cache: routeCacheSchema.optional().describe('off, auto, a duration (obey the origin, that long where it is silent), or the long form; by default cache.default.'),
+  cache: routeCacheSchema
+    .optional()
+    .describe(
+      'off, auto, a duration (obey the origin, that long where it is silent), or the long form; by default cache.default.',
+    ),
   timeouts: timeoutsOverlaySchema.describe('As timeouts above, for this route.'),
   limits: z
     .strictObject({ body: size(0, TEBIBYTE).optional().describe('Bytes of a request body.') })
@@ -207,7 +288,9 @@ const routeSchemaWritten = z.strictObject({
   websocket: forms<{ readonly idle: number | null }>('a map such as { idle: 10m }', [
     duration().transform((idle) => ({ idle })),
     z
-      .strictObject({ idle: duration().optional().describe('Longest silence in a tunnel; by default timeouts.stream_idle.') })
+      .strictObject({
+        idle: duration().optional().describe('Longest silence in a tunnel; by default timeouts.stream_idle.'),
+      })
       .transform((written) => ({ idle: written.idle ?? null })),
   ])
     .optional()
@@ -219,7 +302,10 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
     name: written.name ?? null,
     match: written.match,
     upstream: written.upstream ?? null,
-    split: written.split === undefined ? null : Object.entries(written.split).map(([upstream, weight]) => ({ upstream, weight })),
+    split:
+      written.split === undefined
+        ? null
+        : Object.entries(written.split).map(([upstream, weight]) => ({ upstream, weight })),
     redirect: written.redirect ?? null,
     respond: written.respond ?? null,
     stripPrefix: written.strip_prefix ?? null,

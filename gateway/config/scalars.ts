@@ -42,7 +42,10 @@ export function scalar<T>(read: (input: unknown) => Parsed<T>, fragment: Fragmen
 }
 
 /** Several forms of one value; `expectation` completes "... must be" when none of them fits. */
-export function forms<T>(expectation: string, options: readonly [z.ZodType<T, unknown>, z.ZodType<T, unknown>, ...z.ZodType<T, unknown>[]]): z.ZodType<T, unknown> {
+export function forms<T>(
+  expectation: string,
+  options: readonly [z.ZodType<T, unknown>, z.ZodType<T, unknown>, ...z.ZodType<T, unknown>[]],
+): z.ZodType<T, unknown> {
   return z.union([...options], { error: () => `must be ${expectation}` });
 }
 
@@ -54,27 +57,30 @@ export interface DurationBounds {
 /** Milliseconds. Bounds default to 1 ms and the longest timer that Node keeps. */
 export function duration(bounds: DurationBounds = {}): z.ZodType<number, unknown> {
   const { minMs = 1, maxMs = LONGEST_TIMER_MS } = bounds;
-  return scalar(
-    (input) => within(parseDuration(input), 'bad-duration', minMs, maxMs, formatDuration),
-    { type: 'string', pattern: DURATION_PATTERN, 'x-type': 'duration' },
-  );
+  return scalar((input) => within(parseDuration(input), 'bad-duration', minMs, maxMs, formatDuration), {
+    type: 'string',
+    pattern: DURATION_PATTERN,
+    'x-type': 'duration',
+  });
 }
 
 /** "off" → null, or a duration. */
 export function durationOrOff(bounds: DurationBounds = {}): z.ZodType<number | null, unknown> {
   const { minMs = 1, maxMs = LONGEST_TIMER_MS } = bounds;
   return scalar<number | null>(
-    (input) => (isOff(input) ? parsed(null) : within(parseDuration(input), 'bad-duration', minMs, maxMs, formatDuration)),
+    (input) =>
+      isOff(input) ? parsed(null) : within(parseDuration(input), 'bad-duration', minMs, maxMs, formatDuration),
     { type: 'string', pattern: `^off$|${DURATION_PATTERN}`, 'x-type': 'off | duration' },
   );
 }
 
 /** Bytes. */
 export function size(minBytes: number, maxBytes: number): z.ZodType<number, unknown> {
-  return scalar(
-    (input) => within(parseSize(input), 'bad-size', minBytes, maxBytes, formatSize),
-    { type: 'string', pattern: SIZE_PATTERN, 'x-type': 'size' },
-  );
+  return scalar((input) => within(parseSize(input), 'bad-size', minBytes, maxBytes, formatSize), {
+    type: 'string',
+    pattern: SIZE_PATTERN,
+    'x-type': 'size',
+  });
 }
 
 /** A part from 0 to 1, written as a percentage. */
@@ -84,23 +90,29 @@ export function percentage(): z.ZodType<number, unknown> {
 
 /** "off" → 0, or a percentage. */
 export function percentageOrOff(): z.ZodType<number, unknown> {
-  return scalar(
-    (input) => (isOff(input) ? parsed(0) : parsePercent(input)),
-    { type: 'string', pattern: `^off$|${PERCENT_PATTERN}`, 'x-type': 'off | percentage' },
-  );
+  return scalar((input) => (isOff(input) ? parsed(0) : parsePercent(input)), {
+    type: 'string',
+    pattern: `^off$|${PERCENT_PATTERN}`,
+    'x-type': 'off | percentage',
+  });
 }
 
 /** A whole number within bounds. */
 export function whole(min: number, max: number): z.ZodType<number, unknown> {
-  return scalar((input) => readWhole(input, min, max), { type: 'integer', minimum: min, maximum: max, 'x-type': 'number' });
+  return scalar((input) => readWhole(input, min, max), {
+    type: 'integer',
+    minimum: min,
+    maximum: max,
+    'x-type': 'number',
+  });
 }
 
 /** "auto" → null, or a whole number within bounds. */
 export function wholeOrAuto(min: number, max: number): z.ZodType<number | null, unknown> {
-  return scalar<number | null>(
-    (input) => (input === 'auto' ? parsed(null) : readWhole(input, min, max, 'auto or ')),
-    { anyOf: [{ const: 'auto' }, { type: 'integer', minimum: min, maximum: max }], 'x-type': 'auto | number' },
-  );
+  return scalar<number | null>((input) => (input === 'auto' ? parsed(null) : readWhole(input, min, max, 'auto or ')), {
+    anyOf: [{ const: 'auto' }, { type: 'integer', minimum: min, maximum: max }],
+    'x-type': 'auto | number',
+  });
 }
 
 /** true or false, and nothing that merely looks like it. */
@@ -109,7 +121,11 @@ export function flag(): z.ZodType<boolean, unknown> {
     (input) => {
       if (typeof input === 'boolean') return parsed(input);
       const text = typeof input === 'string' ? input.toLowerCase() : '';
-      const hint = ['on', 'yes'].includes(text) ? 'did you mean true?' : ['off', 'no'].includes(text) ? 'did you mean false?' : '';
+      const hint = ['on', 'yes'].includes(text)
+        ? 'did you mean true?'
+        : ['off', 'no'].includes(text)
+          ? 'did you mean false?'
+          : '';
       return refused('wrong-type', 'must be true or false', hint);
     },
     { type: 'boolean', 'x-type': 'true | false' },
@@ -117,10 +133,14 @@ export function flag(): z.ZodType<boolean, unknown> {
 }
 
 /** Text. An empty one only when `empty` allows it. */
-export function text(what: string, options: { readonly empty?: boolean; readonly pattern?: RegExp } = {}): z.ZodType<string, unknown> {
+export function text(
+  what: string,
+  options: { readonly empty?: boolean; readonly pattern?: RegExp } = {},
+): z.ZodType<string, unknown> {
   return scalar(
     (input) => {
-      if (typeof input === 'number' || typeof input === 'boolean') return refused('wrong-type', `must be ${what}`, `quote it: "${input}"`);
+      if (typeof input === 'number' || typeof input === 'boolean')
+        return refused('wrong-type', `must be ${what}`, `quote it: "${input}"`);
       if (typeof input !== 'string') return refused('wrong-type', `must be ${what}`);
       if (input === '' && options.empty !== true) return refused('bad-value', `must be ${what}, not empty`);
       if (input.includes('\0')) return refused('bad-value', `must be ${what} without NUL characters`);

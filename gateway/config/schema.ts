@@ -69,10 +69,14 @@ export const fileSchema: z.ZodType<Sections & Entries, unknown> = z
     upstreams: z
       .record(z.string().regex(UPSTREAM_NAME), upstreamSchema)
       .prefault({})
-      .describe('The servers behind the gateway, by name. Short forms: api: "http://127.0.0.1:8001" and api: ["http://...", "http://..."].'),
+      .describe(
+        'The servers behind the gateway, by name. Short forms: api: "http://127.0.0.1:8001" and api: ["http://...", "http://..."].',
+      ),
     routes: z.array(routeSchema).min(1).describe('Which requests go where.'),
     admin: SECTIONS.admin,
     log: SECTIONS.log,
     shutdown: SECTIONS.shutdown,
   })
-  .describe('gateway.yaml of Sluice. Durations: 500ms 10s 5m 2h 1d. Sizes: 512B 16KiB 10MiB. Relative paths start at the folder of the file.');
+  .describe(
+    'gateway.yaml of Sluice. Durations: 500ms 10s 5m 2h 1d. Sizes: 512B 16KiB 10MiB. Relative paths start at the folder of the file.',
+  );

@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import type { Config, LimitsConfig, ListenAddress, LogConfig, TimeoutsConfig } from './config.ts';
+import { parsed, refused } from './parsed.ts';
 import {
   duration,
   durationOrOff,
@@ -19,7 +20,6 @@ import {
   wholeOrAuto,
   word,
 } from './scalars.ts';
-import { parsed, refused } from './parsed.ts';
 
 const DAY_MS = 86_400_000;
 const KIB = 1024;
@@ -47,14 +47,16 @@ export const workersSchema: z.ZodType<number | null, unknown> = wholeOrAuto(1, 2
 
 function oneOrMany<T>(what: string, item: () => z.ZodType<T, unknown>): z.ZodType<readonly T[], unknown> {
   const single = item().transform((value): readonly T[] => [value]);
-  return forms<readonly T[]>(`${what} or a list of them`, [single, z.array(item()).readonly()]);
+  return forms<readonly T[]>(`${what} or a list of them`, [single, z.array(item())]);
 }
 
 export const listenSchema: z.ZodType<Config['listen'], unknown> = z
   .strictObject({
     http: oneOrMany<ListenAddress>('an address such as ":8080" or "127.0.0.1:8080"', listenAddress)
       .prefault(['127.0.0.1:8080', '[::1]:8080'])
-      .describe('Addresses for plain HTTP: ":8080" (all addresses, IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080" or "unix:/run/sluice.sock"; one or a list. [] turns it off.'),
+      .describe(
+        'Addresses for plain HTTP: ":8080" (all addresses, IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080" or "unix:/run/sluice.sock"; one or a list. [] turns it off.',
+      ),
     https: oneOrMany<ListenAddress>('an address such as ":8443" or "127.0.0.1:8443"', listenAddress)
       .prefault([])
       .describe('Addresses for HTTPS, written the same way.'),
@@ -68,8 +70,12 @@ export const tlsSchema: z.ZodType<TlsSection, unknown> = z
   .strictObject({
     mode: word(['local', 'files', 'off'])
       .optional()
-      .describe('local: an own CA and certificate for localhost, kept in certs/ beside this file. files: the certificates below. off: no HTTPS. Without it: files when certificates are given, local when listen.https is, else off.'),
-    min_version: word(['1.2', '1.3']).prefault('1.2').describe('Oldest TLS version that is accepted. Quoted, because it is text.'),
+      .describe(
+        'local: an own CA and certificate for localhost, kept in certs/ beside this file. files: the certificates below. off: no HTTPS. Without it: files when certificates are given, local when listen.https is, else off.',
+      ),
+    min_version: word(['1.2', '1.3'])
+      .prefault('1.2')
+      .describe('Oldest TLS version that is accepted. Quoted, because it is text.'),
     certificates: z
       .array(
         z
@@ -84,7 +90,9 @@ export const tlsSchema: z.ZodType<TlsSection, unknown> = z
           .describe('One certificate with its key.'),
       )
       .prefault([])
-      .describe('Certificates, chosen by the name that the client asks for (SNI); the first is for everything else. Read again when the files change.'),
+      .describe(
+        'Certificates, chosen by the name that the client asks for (SNI); the first is for everything else. Read again when the files change.',
+      ),
   })
   .transform(
     (written): TlsSection => ({
@@ -96,26 +104,37 @@ export const tlsSchema: z.ZodType<TlsSection, unknown> = z
   .prefault({})
   .describe('Certificates for listen.https.');
 
-export const trustedProxiesSchema: z.ZodType<readonly string[], unknown> = oneOrMany('an address or a CIDR block', network)
+export const trustedProxiesSchema: z.ZodType<readonly string[], unknown> = oneOrMany(
+  'an address or a CIDR block',
+  network,
+)
   .prefault([])
   .describe('Addresses and CIDR blocks whose Forwarded and X-Forwarded-* are believed; from others they are dropped.');
 
 export const limitsSchema: z.ZodType<LimitsConfig, unknown> = z
   .strictObject({
-    header: size(KIB, MIB).prefault('14KiB').describe('All header bytes of a request. Stays below the 16 KiB of Uvicorn with what the gateway adds.'),
+    header: size(KIB, MIB)
+      .prefault('14KiB')
+      .describe('All header bytes of a request. Stays below the 16 KiB of Uvicorn with what the gateway adds.'),
     header_line: size(256, MIB).prefault('8KiB').describe('Bytes of one header line.'),
     headers: whole(10, 2000).prefault(100).describe('Header lines of a request.'),
     target: size(256, MIB).prefault('8KiB').describe('Bytes of path and query.'),
-    body: size(0, 1024 * GIB).prefault('10MiB').describe('Bytes of a request body; more is answered 413.'),
-    handshake: duration().prefault('10s').describe('Time for the TLS handshake, and for the first byte of a new connection.'),
+    body: size(0, 1024 * GIB)
+      .prefault('10MiB')
+      .describe('Bytes of a request body; more is answered 413.'),
+    handshake: duration().prefault('10s').describe('Time for the TLS handshake.'),
     header_timeout: duration().prefault('10s').describe('Time for the whole request head.'),
     body_idle: duration().prefault('30s').describe('Longest pause within a request body.'),
     body_total: duration().prefault('5m').describe('Time for a whole request body.'),
     write_idle: duration().prefault('30s').describe('How long a client may read nothing of its answer.'),
     idle: duration().prefault('60s').describe('How long a connection may wait for its next request.'),
-    requests_per_connection: whole(1, 1_000_000_000).prefault(10_000).describe('Requests on one connection before it is closed.'),
+    requests_per_connection: whole(1, 1_000_000_000)
+      .prefault(10_000)
+      .describe('Requests on one connection before it is closed.'),
     streams: whole(1, 10_000).prefault(100).describe('Concurrent HTTP/2 streams of one connection.'),
-    connections: wholeOrAuto(1, 10_000_000).prefault('auto').describe('Client connections at once; auto takes it from the file descriptor limit.'),
+    connections: wholeOrAuto(1, 10_000_000)
+      .prefault('auto')
+      .describe('Client connections at once; auto takes it from the file descriptor limit.'),
   })
   .transform(
     (written): LimitsConfig => ({
@@ -201,7 +220,9 @@ export const adminSchema: z.ZodType<Config['admin'], unknown> = z
       .describe('Address of the admin API, or off.'),
     token: text('text', { empty: true })
       .prefault('')
-      .describe('Needed for every change, and for reading from beyond loopback. Without one the gateway makes one in a file with mode 0600 that its commands read.'),
+      .describe(
+        'Needed for every change, and for reading from beyond loopback. Without one the gateway makes one in a file with mode 0600 that its commands read.',
+      ),
   })
   .prefault({})
   .describe('The admin API.');
@@ -212,11 +233,18 @@ export const logSchema: z.ZodType<LogConfig, unknown> = z
     format: word(['auto', 'pretty', 'json']).prefault('auto').describe('auto: pretty on a terminal, JSON otherwise.'),
     access: z
       .strictObject({
-        sample: percentage().prefault('100%').describe('Part of the requests that are logged. Errors and slow ones always are.'),
+        sample: percentage().prefault('100%').describe('Part of the requests that are logged. Slow ones always are.'),
         slow: duration({ minMs: 0 }).prefault('1s').describe('Requests that take longer are always logged.'),
-        redact: z.array(fieldName()).prefault(['authorization', 'cookie']).describe('Header fields whose values are never shown.'),
+        redact: z
+          .array(fieldName())
+          .prefault(['authorization', 'cookie'])
+          .describe('Header fields whose values are never shown.'),
       })
-      .transform((written): LogConfig['access'] => ({ sample: written.sample, slowMs: written.slow, redact: written.redact }))
+      .transform((written): LogConfig['access'] => ({
+        sample: written.sample,
+        slowMs: written.slow,
+        redact: written.redact,
+      }))
       .prefault({})
       .describe('One line per request.'),
   })
@@ -225,8 +253,12 @@ export const logSchema: z.ZodType<LogConfig, unknown> = z
 
 export const shutdownSchema: z.ZodType<Config['shutdown'], unknown> = z
   .strictObject({
-    delay: duration({ minMs: 0 }).prefault('0s').describe('How long the gateway says "not ready" and still serves everything, for a load balancer to notice.'),
-    grace: duration({ minMs: 0, maxMs: DAY_MS }).prefault('30s').describe('How long requests in flight may take to finish after that.'),
+    delay: duration({ minMs: 0 })
+      .prefault('0s')
+      .describe('How long the gateway says "not ready" and still serves everything, for a load balancer to notice.'),
+    grace: duration({ minMs: 0, maxMs: DAY_MS })
+      .prefault('30s')
+      .describe('How long requests in flight may take to finish after that.'),
   })
   .transform((written): Config['shutdown'] => ({ delayMs: written.delay, graceMs: written.grace }))
   .prefault({})

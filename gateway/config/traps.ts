@@ -21,11 +21,13 @@ export interface SyntaxFindings {
 
 /** One problem per line at most. When quotes are missing, only that: what follows it is its consequence. */
 export function syntaxProblems(errors: readonly (YAMLParseError | YAMLWarning)[], source: SourceText): SyntaxFindings {
-  if (errors.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return { problems: [tooDeep(source, { start: 0, end: 1 })], unquoted: [] };
+  if (errors.some((error) => error.code === 'RESOURCE_EXHAUSTION'))
+    return { problems: [tooDeep(source, { start: 0, end: 1 })], unquoted: [] };
   const sorted = [...errors].sort((left, right) => left.pos[0] - right.pos[0]).slice(0, MOST_ERRORS * MOST_ERRORS);
   const findings = sorted.map((error) => explain(error, source));
   const traps = firstOfEachLine(findings.filter((finding) => finding.unquoted !== null));
-  if (traps.length > 0) return { problems: traps.map((trap) => trap.problem), unquoted: traps.flatMap((trap) => trap.unquoted ?? []) };
+  if (traps.length > 0)
+    return { problems: traps.map((trap) => trap.problem), unquoted: traps.flatMap((trap) => trap.unquoted ?? []) };
   return { problems: firstOfEachLine(findings).map((finding) => finding.problem), unquoted: [] };
 }
 
@@ -64,9 +66,14 @@ export function unresolvedAlias(name: string, span: Span, source: SourceText): P
     });
   }
   const value = source.text.slice(span.start, restOfValue(source.text, span.end));
-  return source.error('quote-it', { start: span.start, end: span.start + value.length }, `${value} begins with "*", which is an alias to YAML`, {
-    hint: `quote it: "${value}"`,
-  });
+  return source.error(
+    'quote-it',
+    { start: span.start, end: span.start + value.length },
+    `${value} begins with "*", which is an alias to YAML`,
+    {
+      hint: `quote it: "${value}"`,
+    },
+  );
 }
 
 function explain(error: YAMLParseError | YAMLWarning, source: SourceText): Finding {
@@ -79,36 +86,60 @@ function explain(error: YAMLParseError | YAMLWarning, source: SourceText): Findi
   const reference = referenceAt(text, start);
   if (reference !== null) {
     const written = text.slice(reference.start, reference.end);
-    const reason = error.code === 'BLOCK_AS_IMPLICIT_KEY' ? '": " ends a value that is not quoted' : '"{" begins a map inside [ ] and { }';
-    return trap(reference, source.error('quote-it', reference, `${written} must be quoted here: ${reason}`, { hint: `quote it: "${written}"` }));
+    const reason =
+      error.code === 'BLOCK_AS_IMPLICIT_KEY'
+        ? '": " ends a value that is not quoted'
+        : '"{" begins a map inside [ ] and { }';
+    return trap(
+      reference,
+      source.error('quote-it', reference, `${written} must be quoted here: ${reason}`, {
+        hint: `quote it: "${written}"`,
+      }),
+    );
   }
   const ipv6 = ipv6At(source, start);
   if (ipv6 !== null) {
     const written = text.slice(ipv6.start, ipv6.end);
-    return trap(ipv6, source.error('quote-it', ipv6, `${written} begins with "[", which is a list to YAML`, { hint: `quote it: "${written}"` }));
+    return trap(
+      ipv6,
+      source.error('quote-it', ipv6, `${written} begins with "[", which is a list to YAML`, {
+        hint: `quote it: "${written}"`,
+      }),
+    );
   }
   switch (error.code) {
     case 'BAD_ALIAS':
     case 'BAD_SCALAR_START': {
       const value = text.slice(start, Math.max(start + 1, restOfValue(text, start)));
       const unquoted = { start, end: start + value.length };
-      const message = error.code === 'BAD_ALIAS' ? `${value} begins with "*", which is an alias to YAML` : `a value cannot begin with ${value.charAt(0)}`;
+      const message =
+        error.code === 'BAD_ALIAS'
+          ? `${value} begins with "*", which is an alias to YAML`
+          : `a value cannot begin with ${value.charAt(0)}`;
       return trap(unquoted, source.error('quote-it', unquoted, message, { hint: `quote it: "${value}"` }));
     }
     case 'BLOCK_AS_IMPLICIT_KEY': {
       const unquoted = { start, end: lineEnd(text, start) };
       return trap(
         unquoted,
-        source.error('quote-it', unquoted, '": " stands within a value that is not quoted', { hint: 'quote the value, or put the inner key on a line of its own' }),
+        source.error('quote-it', unquoted, '": " stands within a value that is not quoted', {
+          hint: 'quote the value, or put the inner key on a line of its own',
+        }),
       );
     }
     case 'TAB_AS_INDENT':
       return plain(source.error('yaml-syntax', span, 'a tab cannot indent YAML', { hint: 'use spaces' }));
     case 'MULTIPLE_DOCS':
-      return plain(source.error('yaml-syntax', span, 'the file holds several YAML documents', { hint: 'remove the "---"' }));
+      return plain(
+        source.error('yaml-syntax', span, 'the file holds several YAML documents', { hint: 'remove the "---"' }),
+      );
     case 'TAG_RESOLVE_FAILED': {
       const tag = text.slice(span.start, span.end).trim();
-      return plain(source.error('unknown-tag', span, `the tag ${tag} is not used in this file`, { hint: 'remove it, or quote the value' }));
+      return plain(
+        source.error('unknown-tag', span, `the tag ${tag} is not used in this file`, {
+          hint: 'remove it, or quote the value',
+        }),
+      );
     }
     default:
       return plain(source.error('yaml-syntax', span, lowerFirst(firstLine(error.message))));

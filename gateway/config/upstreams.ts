@@ -55,11 +55,14 @@ function readHealthPath(input: unknown): Parsed<string> {
   return parsed(input);
 }
 
-const healthPath = (): z.ZodType<string, unknown> => scalar(readHealthPath, { type: 'string', pattern: '^/', 'x-type': 'path' });
+const healthPath = (): z.ZodType<string, unknown> =>
+  scalar(readHealthPath, { type: 'string', pattern: '^/', 'x-type': 'path' });
 
 function readExpect(input: unknown): Parsed<readonly [number, number]> {
   const advice = 'must be a status or a range of them, such as 200 or 200-399';
-  const found = /^([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?$/.exec(typeof input === 'number' ? String(input) : typeof input === 'string' ? input : '');
+  const found = /^([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?$/.exec(
+    typeof input === 'number' ? String(input) : typeof input === 'string' ? input : '',
+  );
   if (found === null) return refused('bad-value', advice);
   const from = Number(found[1]);
   const to = Number(found[2] ?? found[1]);
@@ -73,7 +76,9 @@ const healthLong = z
     timeout: duration().prefault('1s').describe('Time for one probe.'),
     rise: whole(1, 100).prefault(2).describe('Good probes in a row that bring a server back.'),
     fall: whole(1, 100).prefault(3).describe('Bad probes in a row that take a server out.'),
-    expect: scalar(readExpect, { type: ['string', 'integer'], 'x-type': 'status or range' }).prefault('200-399').describe('Statuses that count as good.'),
+    expect: scalar(readExpect, { type: ['string', 'integer'], 'x-type': 'status or range' })
+      .prefault('200-399')
+      .describe('Statuses that count as good.'),
   })
   .transform(
     (written): HealthConfig => ({
@@ -89,7 +94,15 @@ const healthLong = z
 
 const healthSchema = forms<HealthConfig | null>('a path such as /healthz, or a map', [
   healthPath().transform(
-    (path): HealthConfig => ({ path, intervalMs: 5000, timeoutMs: 1000, rise: 2, fall: 3, expectFrom: 200, expectTo: 399 }),
+    (path): HealthConfig => ({
+      path,
+      intervalMs: 5000,
+      timeoutMs: 1000,
+      rise: 2,
+      fall: 3,
+      expectFrom: 200,
+      expectTo: 399,
+    }),
   ),
   healthLong,
 ]);
@@ -110,7 +123,8 @@ const hostSchema = scalar<string>(
     if (typeof input !== 'string') return refused('wrong-type', advice);
     if (input === 'keep' || input === 'upstream') return parsed(input);
     const found = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(:[0-9]{1,5})?$/.exec(input.toLowerCase());
-    if (found === null || !(found[1]?.startsWith('[') || isHostName(found[1] ?? ''))) return refused('bad-value', advice);
+    if (found === null || !(found[1]?.startsWith('[') || isHostName(found[1] ?? '')))
+      return refused('bad-value', advice);
     return parsed(input.toLowerCase());
   },
   { type: 'string', 'x-type': 'keep | upstream | name' },
@@ -129,8 +143,12 @@ const http2Schema = scalar<UpstreamConfig['http2']>(
 const tlsSchema = z
   .strictObject({
     verify: flag().prefault(true).describe('Whether the certificate of the server is verified.'),
-    ca: text('the path of a PEM file', { empty: true }).prefault('').describe('PEM file with the CAs to trust instead of those of the system.'),
-    servername: text('a host name', { empty: true }).prefault('').describe('Name asked for and verified (SNI); by default the host of the server.'),
+    ca: text('the path of a PEM file', { empty: true })
+      .prefault('')
+      .describe('PEM file with the CAs to trust instead of those of the system.'),
+    servername: text('a host name', { empty: true })
+      .prefault('')
+      .describe('Name asked for and verified (SNI); by default the host of the server.'),
     cert: text('the path of a PEM file', { empty: true }).prefault('').describe('PEM file with a client certificate.'),
     key: text('the path of a PEM file', { empty: true }).prefault('').describe('PEM file with its private key.'),
   })
@@ -146,7 +164,9 @@ const longForm = z
       .describe('Where the instances listen: "http://host:port", "https://host", "unix:/path", or { url: , weight: }.'),
     command: commandSchema
       .optional()
-      .describe('Instead of servers: what starts one instance. Split into words, run without a shell; {socket} or {port} says where it must listen. Only `sluice run` starts it.'),
+      .describe(
+        'Instead of servers: what starts one instance. Split into words, run without a shell; {socket} or {port} says where it must listen. Only `sluice run` starts it.',
+      ),
     instances: wholeOrAuto(1, 256).prefault('auto').describe('How many are started; auto is one per core.'),
     env: z
       .record(
@@ -157,12 +177,18 @@ const longForm = z
       .describe('Environment variables of the command, beside those of the gateway.'),
     cwd: text('a folder').prefault('.').describe('Folder in which the command runs.'),
     stop_grace: duration({ minMs: 0 }).prefault('10s').describe('Time between SIGTERM and SIGKILL.'),
-    balance: word(['p2c', 'round_robin']).prefault('p2c').describe('p2c: the better of two by measured latency and load. round_robin: in turn.'),
-    health: healthSchema.optional().describe('A path that is probed, or the long form. Without it a server counts as good until requests fail.'),
+    balance: word(['p2c', 'round_robin'])
+      .prefault('p2c')
+      .describe('p2c: the better of two by measured latency and load. round_robin: in turn.'),
+    health: healthSchema
+      .optional()
+      .describe('A path that is probed, or the long form. Without it a server counts as good until requests fail.'),
     connections: whole(1, 100_000).prefault(128).describe('Connections per server, over all workers together.'),
     http2: http2Schema.prefault(false).describe('HTTP/2 to the servers. true: where ALPN agrees. h2c: without TLS.'),
     tls: tlsSchema,
-    host: hostSchema.prefault('keep').describe('Host that the servers see. keep: the client\'s. upstream: the server\'s own. Or a name.'),
+    host: hostSchema
+      .prefault('keep')
+      .describe("Host that the servers see. keep: the client's. upstream: the server's own. Or a name."),
     timeouts: timeoutsOverlaySchema.describe('As timeouts above, for this upstream.'),
   })
   .transform(

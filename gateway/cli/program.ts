@@ -1,0 +1,54 @@
+// The command line of sluice: names, flags, help, exit codes. Each command loads what it needs when it runs, so that
+// `sluice check` never waits for the data plane.
+
+import { Command, CommanderError } from 'commander';
+import { addCheck } from './check.ts';
+import { EXIT, type Host } from './host.ts';
+import { addInit } from './init.ts';
+import { addProxy } from './proxy.ts';
+import { addRun } from './run.ts';
+import { addSchema } from './schema.ts';
+
+/** What a command ends with goes here. */
+export type Finish = (code: number) => void;
+
+const EXAMPLES = `
+Examples:
+  sluice init --fastapi                 write gateway.yaml for a FastAPI application
+  sluice check                          say everything that is wrong with gateway.yaml
+  sluice run                            run ./gateway.yaml
+  sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
+
+Exit codes: 0 done, 1 failed at run time, 2 wrong command line, 78 wrong configuration.
+`;
+
+/** Runs one command line (without node and script); resolves to the exit code. */
+export async function runProgram(args: readonly string[], host: Host): Promise<number> {
+  let code: number = EXIT.ok;
+  const finish: Finish = (result) => {
+    code = result;
+  };
+  const program = new Command('sluice')
+    .description('A reverse proxy and edge caching gateway in front of several instances of an API.')
+    .version(`sluice ${host.version} (Node ${host.nodeVersion})`, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(sluice --help says what there is)')
+    .exitOverride()
+    .configureOutput({ writeOut: host.writeOut, writeErr: host.writeError })
+    .addHelpText('after', EXAMPLES);
+  addRun(program, host, finish);
+  addCheck(program, host, finish);
+  addProxy(program, host, finish);
+  addInit(program, host, finish);
+  addSchema(program, host, finish);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    // Help and version were asked for; everything else commander throws is a wrong command line.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    throw error;
+  }
+}

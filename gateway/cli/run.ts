@@ -1,0 +1,77 @@
+// `sluice run`: the gateway on a configuration file, until it is told to stop.
+
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { LoadResult } from '../config/load.ts';
+import type { RunOptions } from '../control/run.ts';
+import { EXIT, type Host, wantsColour } from './host.ts';
+import { loadWithRoutes } from './load.ts';
+import { findConfig } from './lookup.ts';
+import type { Finish } from './program.ts';
+
+const EXAMPLES = `
+Signals: SIGHUP reloads the file (a change of it does, too), SIGTERM and SIGINT finish what is in flight and end;
+a second one, a second later, ends now.
+
+Examples:
+  sluice run
+  sluice run -c /etc/sluice/gateway.yaml
+  sluice run --trace states             print each step of every request
+`;
+
+/** Adds the command to the program. */
+export function addRun(program: Command, host: Host, finish: Finish): void {
+  program
+    .command('run')
+    .description('Run the gateway on a configuration file.')
+    .option('-c, --config <file>', 'configuration ($SLUICE_CONFIG, ./gateway.yaml, /etc/sluice/gateway.yaml)')
+    .addOption(new Option('--trace <what>', 'print what happens inside').choices(['states']))
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: { readonly config?: string; readonly trace?: string }) => {
+      const found = await findConfig(options.config, host);
+      if ('problem' in found) {
+        host.writeError(`sluice: ${found.problem}`);
+        finish(EXIT.config);
+        return;
+      }
+      const { path } = found;
+      finish(
+        await runOn(
+          () => loadWithRoutes(path, host.env, host.now()),
+          resolve(host.folder, path),
+          options.trace === 'states',
+          host,
+        ),
+      );
+    });
+}
+
+/** Runs the gateway on what `load` gives; resolves to the exit code. `file` is absolute, '' when there is none to watch. */
+export async function runOn(
+  load: () => Promise<LoadResult>,
+  file: string,
+  traceStates: boolean,
+  host: Host,
+): Promise<number> {
+  const { runGateway } = await import('../control/run.ts');
+  const options: RunOptions = {
+    version: host.version,
+    load,
+    file,
+    env: host.env,
+    nodeVersion: host.nodeVersion,
+    pid: host.pid,
+    execPath: host.execPath,
+    startedMs: host.startedMs,
+    stdoutIsTerminal: host.stdoutIsTerminal,
+    stdoutFd: host.stdoutFd,
+    stderrFd: host.stderrFd,
+    colour: wantsColour(host.env, host.stdoutIsTerminal),
+    traceStates,
+    kill: host.kill,
+    writeOut: host.writeOut,
+    writeError: host.writeError,
+    onSignal: host.onSignal,
+  };
+  return runGateway(options);
+}
