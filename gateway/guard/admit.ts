@@ -14,7 +14,10 @@ import { LIMITS } from '../tables/limits.ts';
 import { type CleanFields, cleanFields } from './clean.ts';
 import { codingProblem, isSaneId } from './values.ts';
 
-/** A head as a protocol parsed it. */
+/**
+ * A head as a protocol parsed it. Field values are free of CR, LF, NUL and other controls: the parser has seen to that (RFC
+ * 9110 5.5).
+ */
 export interface AdmitHead {
   /** "HTTP/1.0", "HTTP/1.1" or "HTTP/2"; anything else is refused. */
   readonly protocol: string;
@@ -53,8 +56,8 @@ export type Admission = Admitted | { readonly ok: false; readonly error: ErrorWo
 const METHOD_BYTES = 64;
 
 /**
- * Judges a request head. Refuses what two readers could understand differently (RFC 9112 6.3, 9110 5.3, 9113 8.2.2), what is over the
- * limits, and what this gateway does not do. Otherwise returns the cleaned head.
+ * Judges a request head. Refuses what two readers could understand differently (RFC 9112 6.3, 9110 5.3, 9113 8.2.2),
+ * what is over the limits, and what this gateway does not do. Otherwise returns the cleaned head.
  */
 export function admit(head: AdmitHead, rules: AdmitRules): Admission {
   const { limits } = rules;
@@ -105,7 +108,8 @@ function refuse(error: ErrorWord): Admission {
 }
 
 function versionError(protocol: string): ErrorWord {
-  // HTTP/0.9 has no status line: an answer it could read does not exist, so it is not a version but a malformed request.
+  // HTTP/0.9 has no status line: an answer it could read does not exist, so it is not a version but a malformed
+  // request.
   return protocol === 'HTTP/0.9' ? 'bad-request' : 'version-unsupported';
 }
 
@@ -135,7 +139,8 @@ function mayWait(protocol: string, clean: CleanFields): boolean {
 function refusedTarget(target: Target, method: string, http2: boolean, scheme: 'http' | 'https'): ErrorWord | null {
   if (target.form === 'origin') return null;
   if (target.form === 'asterisk') return method === 'OPTIONS' ? null : 'bad-target';
-  // RFC 9113 8.3.1: `:path` has no absolute-form. RFC 9110 7.4: a scheme that is not the connection's is not ours to serve.
+  // RFC 9113 8.3.1: `:path` has no absolute-form. RFC 9110 7.4: a scheme that is not the connection's is not ours to
+  // serve.
   return http2 || target.scheme !== scheme ? 'bad-target' : null;
 }
 

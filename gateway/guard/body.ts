@@ -1,4 +1,5 @@
-// The declared length of a request body against its limit. A body of unknown length is counted while it arrives, elsewhere. Pure.
+// The declared length of a request body against its limit. A body of unknown length is counted while it arrives,
+// elsewhere. Pure.
 
 import { type Fields, fieldOf } from '../http/fields.ts';
 
@@ -20,7 +21,9 @@ export function bodyBytesOf(fields: Fields): number | null {
   return value === undefined ? null : declaredBytes(value);
 }
 
-/** 'body-too-large' when the declared length is over the limit. Null length (chunked, HTTP/2 without one) passes here. */
+/**
+ * 'body-too-large' when the declared length is over the limit. Null length (chunked, HTTP/2 without one) passes here.
+ */
 export function bodyVerdict(bodyBytes: number | null, limitBytes: number): 'body-too-large' | null {
   return bodyBytes !== null && bodyBytes > limitBytes ? 'body-too-large' : null;
 }

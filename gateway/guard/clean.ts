@@ -1,5 +1,5 @@
-// The one pass over the fields of a request: refuses malformed, repeated and oversized ones, drops what ends here, and picks out what
-// admission decides on. No state, no clock. Never changes its input.
+// The one pass over the fields of a request: refuses malformed, repeated and oversized ones, drops what ends here, and
+// picks out what admission decides on. No state, no clock. Never changes its input.
 
 import type { LimitsConfig } from '../config/config.ts';
 import type { Fields } from '../http/fields.ts';

@@ -83,7 +83,9 @@ const ROWS: readonly FieldRow[] = [
 const SLOTS: FieldRow[][] = Array.from({ length: 1024 }, () => []);
 for (const entry of ROWS) SLOTS[slotOf(entry.name)]?.push(entry);
 
-/** The row of a lower-case field name: its own, or that of its family. Identity fields are dropped: we write our own. */
+/**
+ * The row of a lower-case field name: its own, or that of its family. Identity fields are dropped: we write our own.
+ */
 export function rowOf(name: string): FieldRow {
   if (name === '') return MALFORMED;
   const slot = SLOTS[slotOf(name)] as FieldRow[];

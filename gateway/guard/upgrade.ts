@@ -1,11 +1,12 @@
-// Whether a request asks for a WebSocket, and asks rightly (RFC 6455 4.2.1). Every other Upgrade is a plain request. Pure.
+// Whether a request asks for a WebSocket, and asks rightly (RFC 6455 4.2.1). Every other Upgrade is a plain request.
+// Pure.
 
 import { type Fields, fieldOf, fieldsOf, hasField } from '../http/fields.ts';
 import { connectionNames } from '../http/hop.ts';
 
 /**
- * 'plain': answered as if there were no Upgrade (RFC 9110 7.8 lets a server ignore it): none, another protocol such as h2c,
- * not named in Connection, HTTP/1.0. 'websocket': may be tunnelled. Else the error: 'upgrade-required' for another
+ * 'plain': answered as if there were no Upgrade (RFC 9110 7.8 lets a server ignore it): none, another protocol such as
+ * h2c, not named in Connection, HTTP/1.0. 'websocket': may be tunnelled. Else the error: 'upgrade-required' for another
  * WebSocket version, 'bad-request' for a method but GET, a body, or a key that is not 16 bytes in base64.
  */
 export type UpgradeVerdict = 'plain' | 'websocket' | 'bad-request' | 'upgrade-required';

@@ -8,8 +8,9 @@ export const VIA_NAME = 'sluice';
 const ID_BYTES = 128;
 
 /**
- * What is wrong with a request's Transfer-Encoding, or null for exactly "chunked" (RFC 9112 6.1). A coding that we do not know
- * is 'coding-unknown'; a list whose end is not the one and only "chunked", or that is no list of tokens, is 'bad-framing'.
+ * What is wrong with a request's Transfer-Encoding, or null for exactly "chunked" (RFC 9112 6.1). A coding that we do
+ * not know is 'coding-unknown'; a list whose end is not the one and only "chunked", or that is no list of tokens, is
+ * 'bad-framing'.
  */
 export function codingProblem(value: string): 'coding-unknown' | 'bad-framing' | null {
   if (value === 'chunked') return null;

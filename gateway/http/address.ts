@@ -55,7 +55,9 @@ export function contains(list: AddressList, ip: string): boolean {
   return family === 4 ? inRanges(list.v4, 1) : inRanges(list.v6, 4);
 }
 
-/** The one text of an address: v4-mapped IPv6 as IPv4, IPv6 as RFC 5952, zones dropped. Other text comes back as it is. */
+/**
+ * The one text of an address: v4-mapped IPv6 as IPv4, IPv6 as RFC 5952, zones dropped. Other text comes back as it is.
+ */
 export function plainAddress(ip: string): string {
   if (!ip.includes(':')) return ip;
   const family = readAddress(ip);
@@ -217,8 +219,8 @@ function rangeOf(entry: string): number[] | null {
 }
 
 function mergeRanges(ranges: number[][], width: number): Uint32Array {
-  // The wider of two that start together comes first. Ranges of CIDRs nest or are apart, so one that starts inside the last kept one
-  // ends inside it.
+  // The wider of two that start together comes first. Ranges of CIDRs nest or are apart, so one that starts inside the
+  // last kept one ends inside it.
   ranges.sort((a, b) => compareWords(a, 0, b, 0, width) || compareWords(b, width, a, width, width));
   const merged: number[] = [];
   for (const range of ranges) {

@@ -24,7 +24,10 @@ export interface IdentityInput {
   readonly receivedFields: Fields;
 }
 
-/** Fields that would make an upstream see another method, path or host than we routed by. Always dropped (faults 25, 67). */
+/**
+ * Fields that would make an upstream see another method, path or host than we routed by. Always dropped (faults 25,
+ * 67).
+ */
 export const OVERRIDE_FIELDS: ReadonlySet<string> = new Set([
   'proxy', // becomes HTTP_PROXY in CGI ("httpoxy")
   'x-host',
@@ -48,15 +51,15 @@ const WRITTEN: ReadonlySet<string> = new Set([
   'x-real-ip',
 ]);
 
-/** Whether a lower-case field says who the client is or what it asked a proxy for. Dropped unless the peer is trusted. */
+/** Whether a lower-case field says who the client is or what it asked a proxy for. What goes on of these, we write. */
 export function isIdentityField(name: string): boolean {
   return name === 'forwarded' || name === 'x-real-ip' || name.startsWith('x-forwarded-');
 }
 
 /**
  * The client's address. Behind a trusted peer: the rightmost untrusted address of X-Forwarded-For, or, where that is
- * absent, of Forwarded; reading stops at anything that is no address. X-Forwarded-For wins, because many proxies set it and pass a
- * client's Forwarded on. `peer` '' is a unix socket, trusted if "unix" stands in the list.
+ * absent, of Forwarded; reading stops at anything that is no address. X-Forwarded-For wins, because many proxies set it
+ * and pass a client's Forwarded on. `peer` '' is a unix socket, trusted if "unix" stands in the list.
  */
 export function clientAddress(
   peer: string,
@@ -76,8 +79,8 @@ export function clientAddress(
 }
 
 /**
- * The scheme the client used, as a trusted peer tells it in X-Forwarded-Proto or Forwarded: the rightmost one, which the peer
- * itself wrote. Null when it says none.
+ * The scheme the client used, as a trusted peer tells it in X-Forwarded-Proto or Forwarded: the rightmost one, which
+ * the peer itself wrote. Null when it says none.
  */
 export function forwardedScheme(fields: Fields): 'http' | 'https' | null {
   const value = joinedField(fields, 'x-forwarded-proto');
@@ -87,8 +90,8 @@ export function forwardedScheme(fields: Fields): 'http' | 'https' | null {
 }
 
 /**
- * The identity fields for the upstream: they take the place of every received identity field. A trusted peer's chain, port, host and
- * prefix are kept and continued; an untrusted one's are replaced.
+ * The identity fields for the upstream: they take the place of every received identity field. A trusted peer's chain,
+ * port, host and prefix are kept and continued; an untrusted one's are replaced.
  */
 export function identityFields(input: IdentityInput): string[] {
   const received = input.trusted ? input.receivedFields : [];

@@ -46,7 +46,9 @@ const CRITICAL: ReadonlySet<string> = new Set([
   'x-request-id',
 ]);
 
-/** Whether a lower-case name must not stand in Connection: a request with it is refused, in a response it is ignored. */
+/**
+ * Whether a lower-case name must not stand in Connection: a request with it is refused, in a response it is ignored.
+ */
 export function isCritical(name: string): boolean {
   return CRITICAL.has(name) || name.startsWith('x-forwarded-') || name.startsWith('if-');
 }

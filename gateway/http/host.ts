@@ -1,5 +1,5 @@
-// Host and :authority (RFC 9110 7.2, RFC 3986 3.2.2), stricter than the grammar: names are letters, digits, "-", "_" and
-// single dots, so that every reader behind us sees the same host. Pure; resolves nothing.
+// Host and :authority (RFC 9110 7.2, RFC 3986 3.2.2), stricter than the grammar: names are letters, digits, "-", "_"
+// and single dots, so that every reader behind us sees the same host. Pure; resolves nothing.
 
 import { parseIPv6 } from './address.ts';
 

@@ -16,9 +16,9 @@ export interface RequestHead {
   readonly query: string;
   /**
    * End-to-end fields with lower-case names. Gone are: hop-by-hop fields and those that Connection named; Host,
-   * Content-Length, Transfer-Encoding, Expect; names with "_"; fields that override method or target; and what is ours to write
-   * anew: identity fields, Via, X-Request-Id (http/forwarded.ts reads a trusted peer's from the received fields). Cookie is one line; TE
-   * is "trailers" or absent.
+   * Content-Length, Transfer-Encoding, Expect; names with "_"; fields that override method or target; and what is ours
+   * to write anew: identity fields, Via, X-Request-Id (http/forwarded.ts reads a trusted peer's from the received
+   * fields). Cookie is one line; TE is "trailers" or absent.
    */
   readonly fields: string[];
   /** The client's address, or '' behind a unix socket that names none. */

@@ -37,7 +37,8 @@ const PATH_KINDS = new Uint8Array(128);
 PATH_KINDS.fill(BAD, 0, 0x21);
 PATH_KINDS[0x7f] = BAD;
 PATH_KINDS[0x5c] = BAD; // "\": a separator to WHATWG URL parsers
-// Bytes that RFC 3986 3.3 does not allow in a path and that browsers send all the same: escaped, so that "{" and "%7B" are one path.
+// Bytes that RFC 3986 3.3 does not allow in a path and that browsers send all the same: escaped, so that "{" and "%7B"
+// are one path.
 for (const char of '"<>[]^`{|}') PATH_KINDS[char.charCodeAt(0)] = ENCODE;
 PATH_KINDS[0x25] = PERCENT;
 PATH_KINDS[0x2f] = SLASH;
@@ -45,8 +46,8 @@ PATH_KINDS[0x3f] = QUESTION;
 PATH_KINDS[0x23] = HASH;
 
 /**
- * Parses a request target (RFC 9112 3.2) in origin-form, absolute-form or asterisk-form; authority-form is CONNECT's and
- * refused. Path: escapes of unreserved bytes decoded, others in upper case, slashes merged, dot segments removed.
+ * Parses a request target (RFC 9112 3.2) in origin-form, absolute-form or asterisk-form; authority-form is CONNECT's
+ * and refused. Path: escapes of unreserved bytes decoded, others in upper case, slashes merged, dot segments removed.
  */
 export function normaliseTarget(target: string): Target | TargetProblem {
   if (target.charCodeAt(0) === 0x2f) return parsePathAndQuery(target, 0, 'origin', '', '');
@@ -123,8 +124,8 @@ function queryProblem(target: string, start: number): TargetProblem | null {
 const BAD_ESCAPE: { readonly problem: TargetProblem } = { problem: 'escape' };
 const BAD_SEPARATOR: { readonly problem: TargetProblem } = { problem: 'separator' };
 
-// RFC 3986 6.2.2: an escaped unreserved byte becomes the byte, every other escape is written in upper case. "%25" stays, so
-// nothing is ever decoded twice.
+// RFC 3986 6.2.2: an escaped unreserved byte becomes the byte, every other escape is written in upper case. "%25"
+// stays, so nothing is ever decoded twice.
 function canonicalEscapes(path: string): string | { readonly problem: TargetProblem } {
   let canonical = '';
   let copied = 0;

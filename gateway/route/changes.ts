@@ -1,5 +1,5 @@
-// Header changes of a route, on requests and on responses. Names are lower case; the config has refused framing and hop-by-hop
-// fields. Pure.
+// Header changes of a route, on requests and on responses. Names are lower case; the config has refused framing and
+// hop-by-hop fields. Pure.
 
 import type { HeaderChanges } from '../config/config.ts';
 import { removeField, setField } from '../http/fields.ts';

@@ -1,5 +1,5 @@
-// Routes compiled for matching: per host a table of exact paths and one of prefixes, each path with its candidates in the order
-// in which they are tried. Built once per config; never changes afterwards. Pure.
+// Routes compiled for matching: per host a table of exact paths and one of prefixes, each path with its candidates in
+// the order in which they are tried. Built once per config; never changes afterwards. Pure.
 
 import type { RouteMatch } from '../config/config.ts';
 
@@ -36,8 +36,9 @@ interface Draft<T> {
 }
 
 /**
- * Compiles routes. The most specific one wins: exact host before the longest "*.suffix" before any host; then the exact path
- * before the longest prefix; then more predicates (methods, each header, each query parameter); then the earlier one.
+ * Compiles routes. The most specific one wins: exact host before the longest "*.suffix" before any host; then the exact
+ * path before the longest prefix; then more predicates (methods, each header, each query parameter); then the earlier
+ * one.
  */
 export function compileRoutes<T extends { readonly match: RouteMatch }>(routes: readonly T[]): RouteTable<T> {
   const hosts = new Map<string, Draft<T>>();

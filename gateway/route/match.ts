@@ -1,6 +1,6 @@
-// Finds the route of a request. "/a/*" matches "/a/" and everything below it, and not "/a" (as in Caddy): what is written is
-// what matches; "/a" is a path of its own and may have a route of its own. Cost: one map look-up per distinct prefix length
-// of the host's routes, so it is bounded by the config and not by the request. Pure.
+// Finds the route of a request. "/a/*" matches "/a/" and everything below it, and not "/a" (as in Caddy): what is
+// written is what matches; "/a" is a path of its own and may have a route of its own. Cost: one map look-up per
+// distinct prefix length of the host's routes, so it is bounded by the config and not by the request. Pure.
 
 import { type Fields, fieldsOf } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -13,8 +13,8 @@ export type Match<T> = { readonly found: T } | { readonly found: null; readonly 
 const NOTHING: { readonly found: null; readonly allow: null } = { found: null, allow: null };
 
 /**
- * The most specific route that matches. A host whose own routes do not match falls through to the next less specific host, because the
- * order is one over all routes.
+ * The most specific route that matches. A host whose own routes do not match falls through to the next less specific
+ * host, because the order is one over all routes.
  */
 export function matchRoute<T>(table: RouteTable<T>, request: RequestHead): Match<T> {
   // Methods of routes that fail for the method alone; made only when there is one.

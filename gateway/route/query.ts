@@ -1,8 +1,9 @@
 // Parameters of a query as routes see them: application/x-www-form-urlencoded pairs, decoded once. Pure; never throws.
 
 /**
- * Whether the query ('' or with its "?") has a parameter of this name, and with '*' any value, else exactly this one. With several of one name,
- * one that fits is enough. "+" is a space, escapes are UTF-8; a malformed escape is taken as it stands.
+ * Whether the query ('' or with its "?") has a parameter of this name, and with '*' any value, else exactly this one.
+ * With several of one name, one that fits is enough. "+" is a space, escapes are UTF-8; a malformed escape is taken as
+ * it stands.
  */
 export function hasParameter(query: string, name: string, value: string): boolean {
   for (let start = 1; start < query.length; ) {

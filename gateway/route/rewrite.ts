@@ -1,5 +1,5 @@
-// What becomes of the path behind a route: strip_prefix and rewrite towards upstreams, and the Location of a redirect. Nothing a
-// client sends can leave the place the template gives it. Pure; never throws.
+// What becomes of the path behind a route: strip_prefix and rewrite towards upstreams, and the Location of a redirect.
+// Nothing a client sends can leave the place the template gives it. Pure; never throws.
 
 import type { RouteConfig } from '../config/config.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -11,9 +11,10 @@ const PLACEHOLDER = /\{(rest|path|query)\}/g;
 const FILLERS = ['x', '', '/', 'x/', '/x'];
 
 /**
- * The path and query for the upstream, and what was removed from the front of the path for X-Forwarded-Prefix (null = nothing).
- * strip_prefix removes whole segments only. rewrite puts "{rest}" (what the match's prefix left), "{path}" (the whole path) and, behind its
- * "?", "{query}" into the template; the query is kept unless the template has one. The result is normalised again.
+ * The path and query for the upstream, and what was removed from the front of the path for X-Forwarded-Prefix (null =
+ * nothing). strip_prefix removes whole segments only. rewrite puts "{rest}" (what the match's prefix left), "{path}"
+ * (the whole path) and, behind its "?", "{query}" into the template; the query is kept unless the template has one. The
+ * result is normalised again.
  */
 export function upstreamPath(route: RouteConfig, request: RequestHead): { path: string; prefix: string | null } {
   if (route.rewrite !== null) return rewritten(route, route.rewrite, request);
@@ -84,8 +85,9 @@ function parameterText(text: string): string {
 }
 
 /**
- * The Location of a redirect: "{target}" is path and query, "{path}", "{query}" (with its "?", or ''), "{host}". Null when the result would
- * hold a byte that does not belong into a URI, or would lead to a host that the template does not name.
+ * The Location of a redirect: "{target}" is path and query, "{path}", "{query}" (with its "?", or ''), "{host}". Null
+ * when the result would hold a byte that does not belong into a URI, or would lead to a host that the template does not
+ * name.
  */
 export function redirectLocation(to: string, request: RequestHead): string | null {
   const location = to.replace(/\{(target|path|query|host)\}/g, (_, word: string) => {
@@ -97,8 +99,8 @@ export function redirectLocation(to: string, request: RequestHead): string | nul
   return authorityText(location) === authorityText(to).replaceAll('{host}', request.host) ? location : null;
 }
 
-// What a browser takes for the authority: after "scheme:" any run of slashes and backslashes (WHATWG URL), before the next
-// one, "?" or "#". For a path it is ''. In a template it ends where a placeholder of the request's begins.
+// What a browser takes for the authority: after "scheme:" any run of slashes and backslashes (WHATWG URL), before the
+// next one, "?" or "#". For a path it is ''. In a template it ends where a placeholder of the request's begins.
 function authorityText(location: string): string {
   const start = /^(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]*|[/\\]{2,})/.exec(location);
   if (start === null) return '';

@@ -4,8 +4,9 @@ import type { RouteConfig, RouteMatch } from '../config/config.ts';
 import { methodsOf, predicateCount } from './compile.ts';
 
 /**
- * Every route that another one hides completely, with that other one. Only a route with the same host and path can do so: a wider host or path is
- * less specific and is tried later. It must ask no more than the hidden one and be tried first.
+ * Every route that another one hides completely, with that other one. Only a route with the same host and path can do
+ * so: a wider host or path is less specific and is tried later. It must ask no more than the hidden one and be tried
+ * first.
  */
 export function shadowedRoutes(
   routes: readonly RouteConfig[],
