@@ -60,20 +60,21 @@ export interface RawUpstream {
 
 /** Listens on port 0, or on a unix socket when `path` is given; over TLS when `secure` is. */
 export async function rawUpstream(
-  script: (connection: RawConnection, index: number) => void | Promise<void>,
-  options: { readonly path?: string; readonly secure?: tls.TlsOptions } = {},
+  script: (connection: RawConnection, index: number) => unknown,
+  options: { readonly path?: string; readonly host?: string; readonly secure?: tls.TlsOptions } = {},
 ): Promise<RawUpstream> {
   const connections: RawConnection[] = [];
   const onConnection = (socket: net.Socket): void => {
     const connection = new RawConnection(socket);
     connections.push(connection);
-    void script(connection, connections.length - 1);
+    script(connection, connections.length - 1);
   };
   const server =
     options.secure === undefined ? net.createServer(onConnection) : tls.createServer(options.secure, onConnection);
   server.on('tlsClientError', () => {});
-  if (options.path === undefined) server.listen(0, '127.0.0.1');
+  if (options.path === undefined) server.listen(0, options.host ?? '127.0.0.1');
   else server.listen(options.path);
+  // Rejects with the listener's error.
   await once(server, 'listening');
   const address = server.address() as AddressInfo | string;
   return {
