@@ -3,7 +3,12 @@
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  connect,
+  type IncomingHttpHeaders,
+  type SecureClientSessionOptions,
+} from 'node:http2';
 import { Agent, type RequestOptions, request } from 'node:https';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -41,9 +46,9 @@ export async function jsonOf<T>(answer: Answer): Promise<T> {
   return JSON.parse(await textOf(answer)) as T;
 }
 
-/** HTTP/1.1 over TLS to localhost with keep-alive. */
-export function createHttp1Client(port: number, ca: string): Client {
-  const agent = new Agent({ keepAlive: true, ca, maxSockets: 64 });
+/** HTTP/1.1 over TLS to localhost with keep-alive. On Linux `localAddress` may be any of 127.0.0.0/8. */
+export function createHttp1Client(port: number, ca: string, localAddress: string): Client {
+  const agent = new Agent({ keepAlive: true, ca, maxSockets: 64, localAddress });
   return {
     protocol: 'HTTP/1.1',
     send(path, asked = {}) {
@@ -63,8 +68,9 @@ export function createHttp1Client(port: number, ca: string): Client {
 }
 
 /** HTTP/2 over TLS to localhost, one connection. */
-export async function createHttp2Client(port: number, ca: string): Promise<Client> {
-  const session: ClientHttp2Session = connect(`https://localhost:${port}`, { ca });
+export async function createHttp2Client(port: number, ca: string, localAddress: string): Promise<Client> {
+  const options: SecureClientSessionOptions & { localAddress: string } = { ca, localAddress };
+  const session: ClientHttp2Session = connect(`https://localhost:${port}`, options);
   await once(session, 'connect');
   session.on('error', () => {});
   return {
@@ -101,12 +107,11 @@ export interface Curled {
 
 /** Runs curl; `args` end with the URL. Rejects when curl itself fails, with what it said. */
 export async function curl(...args: readonly string[]): Promise<Curled> {
-  const report = ['--silent', '--show-error', '--max-time', '60', '--dump-header', '/dev/stderr'];
+  const report = ['--silent', '--show-error', '--include', '--max-time', '60'];
   const mark = '\n%{http_version} %{http_code}';
-  const { stdout, stderr } = await run('/usr/bin/curl', [...report, '--write-out', mark, ...args], {
-    maxBuffer: 2 ** 24,
-  });
+  const { stdout } = await run('/usr/bin/curl', [...report, '--write-out', mark, ...args], { maxBuffer: 2 ** 24 });
   const end = stdout.lastIndexOf('\n');
   const [version = '', status = ''] = stdout.slice(end + 1).split(' ');
-  return { status: Number(status), version, head: stderr, body: stdout.slice(0, end) };
+  const headEnd = stdout.indexOf('\r\n\r\n') + 4;
+  return { status: Number(status), version, head: stdout.slice(0, headEnd), body: stdout.slice(headEnd, end) };
 }

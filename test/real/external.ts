@@ -8,7 +8,7 @@ import { createAuthority } from '../helpers/certificates.ts';
 import { type Client, createHttp1Client, createHttp2Client } from '../helpers/clients.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type AppServer, startHypercorn } from '../helpers/peers.ts';
-import { APP } from './fleet.ts';
+import { APP, CLIENT } from './fleet.ts';
 
 export const SECRET = 'sk-live-7f3a9c51';
 
@@ -65,7 +65,7 @@ export async function startExternal(): Promise<External> {
     const config = configFor(server.port, authority.file, other.file);
     gateway = await startGateway({ config, env: { VIDEO_API_KEY: SECRET } });
     const ca = readFileSync(join(gateway.folder, 'certs/ca.pem'), 'utf8');
-    clients.push(createHttp1Client(gateway.https, ca), await createHttp2Client(gateway.https, ca));
+    clients.push(createHttp1Client(gateway.https, ca, CLIENT), await createHttp2Client(gateway.https, ca, CLIENT));
     return { gateway, server, clients, close };
   } catch (error) {
     await close();

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { type RawData, WebSocket } from 'ws';
 import { type Client, curl, jsonOf, textOf } from '../helpers/clients.ts';
 import { missingPeer } from '../helpers/peers.ts';
-import { type Fleet, startFleet, type Whoami } from './fleet.ts';
+import { CLIENT, type Fleet, startFleet, type Whoami } from './fleet.ts';
 
 /** From the app's write of an event to the client's reading of it, at most, in the median. */
 const EVENT_LAG_MS = 50;
@@ -60,18 +60,15 @@ describe('a FastAPI app', { skip: missingPeer('fastapi', 'uvicorn', 'hypercorn',
           'x-forwarded-proto': 'gopher',
           forwarded: 'for=198.51.100.9',
         };
-        const {
-          headers: seen,
-          scheme,
-          client: address,
-        } = await jsonOf<Whoami>(await client.send('/whoami', { headers }));
-        assert.match(seen['x-forwarded-for'] ?? '', /^(127\.0\.0\.1|::1)$/);
-        assert.equal(seen['x-forwarded-proto'], 'https');
-        assert.equal(seen['x-forwarded-host'], `localhost:${fleet.gateway.https}`);
-        assert.equal(seen.host, `localhost:${fleet.gateway.https}`);
+        const seen = await jsonOf<Whoami>(await client.send('/whoami', { headers }));
+        assert.equal(seen.headers['x-forwarded-for'], CLIENT);
+        assert.equal(seen.headers['x-forwarded-proto'], 'https');
+        assert.equal(seen.headers['x-forwarded-host'], `localhost:${fleet.gateway.https}`);
+        assert.equal(seen.headers.host, `localhost:${fleet.gateway.https}`);
         assert.doesNotMatch(JSON.stringify(seen), /198\.51\.100\.9|gopher/);
-        assert.match(address, /^(127\.0\.0\.1|::1)$/);
-        assert.ok(scheme === 'https' || scheme === 'http', 'Uvicorn reads X-Forwarded-Proto, Hypercorn does not');
+        // What the app itself works with: Uvicorn reads these fields, Hypercorn does not.
+        const known = seen.server === 'uvicorn' ? [CLIENT, 'https'] : ['127.0.0.1', 'http'];
+        assert.deepEqual([seen.client, seen.scheme], known);
       });
 
       test('reaches all three processes', async () => {

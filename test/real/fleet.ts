@@ -8,6 +8,8 @@ import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type AppServer, startHypercorn, startUvicorn } from '../helpers/peers.ts';
 
 export const APP = 'fastapi_app:app';
+/** Where the clients come from: not the 127.0.0.1 that Uvicorn takes for a proxy. */
+export const CLIENT = '127.0.0.5';
 
 export interface Fleet {
   readonly gateway: Gateway;
@@ -36,7 +38,7 @@ upstreams:
   api:
     servers: [${servers.map((server) => `"${server.url}"`).join(', ')}]
     balance: round_robin
-    health: { path: /healthz, interval: 250ms, timeout: 2s, rise: 1, fall: 2 }
+    health: { path: /healthz, interval: 500ms, timeout: 500ms, rise: 1, fall: 2 }
 routes:
   - { match: "/v1/catalog/*", upstream: api, cache: 30s }
   - { match: "/*", upstream: api }
@@ -58,7 +60,7 @@ export async function startFleet(): Promise<Fleet> {
     gateway = await startGateway({ config: configFor(servers) });
     const caFile = join(gateway.folder, 'certs/ca.pem');
     const ca = readFileSync(caFile, 'utf8');
-    clients.push(createHttp1Client(gateway.https, ca), await createHttp2Client(gateway.https, ca));
+    clients.push(createHttp1Client(gateway.https, ca, CLIENT), await createHttp2Client(gateway.https, ca, CLIENT));
     return { gateway, servers, ca, caFile, clients, close };
   } catch (error) {
     await close();
