@@ -271,7 +271,8 @@ export async function startOrigin(answer: OriginAnswer, options: OriginOptions =
 
   const serve = (socket: Socket): void => {
     const connection = ++accepted;
-    const closed = once(socket, 'close').then(() => {});
+    // Not `once`, which would reject for a reset.
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     let turn: Promise<unknown> = Promise.resolve();
     sockets.add(socket);
     socket.setNoDelay(true);
