@@ -7,11 +7,18 @@ import type { Server } from 'node:http';
 import { type AddressInfo, connect, type ListenOptions } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
 
-/** Returns the URL it answers under. Rejects with a message that names the address. */
-export async function listenOn(server: Server, address: ListenAddress): Promise<string> {
+export interface Listening {
+  /** What it answers under. */
+  readonly url: string;
+  /** Takes away what closing the server leaves behind. */
+  release(): Promise<void>;
+}
+
+/** Rejects with a message that names the address. */
+export async function listenOn(server: Server, address: ListenAddress): Promise<Listening> {
   if (address.kind === 'unix') {
     await listenPrivately(server, address.path);
-    return `unix:${address.path}`;
+    return { url: `unix:${address.path}`, release: () => rm(address.path, { force: true }) };
   }
   await listen(
     server,
@@ -20,7 +27,10 @@ export async function listenOn(server: Server, address: ListenAddress): Promise<
   );
   const bound = server.address() as AddressInfo;
   const host = address.host === null || isWildcard(address.host) ? '127.0.0.1' : address.host;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
+    release: () => Promise.resolve(),
+  };
 }
 
 async function listenPrivately(server: Server, path: string): Promise<void> {
@@ -32,7 +42,6 @@ async function listenPrivately(server: Server, path: string): Promise<void> {
   await listen(server, { path: hidden }, path);
   await chmod(hidden, 0o600);
   await rename(hidden, path);
-  server.once('close', () => void rm(path, { force: true }).catch(() => undefined));
 }
 
 function listen(server: Server, where: ListenOptions, text: string): Promise<void> {

@@ -113,8 +113,15 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
       .catch(() => response.destroy());
   });
 
-  const url = await listenOn(server, options.listen);
-  return { url, close: () => closeServer(server) };
+  const { url, release } = await listenOn(server, options.listen);
+  let closing: Promise<void> | null = null;
+  return {
+    url,
+    close() {
+      closing ??= closeServer(server).then(release);
+      return closing;
+    },
+  };
 }
 
 /** Reads the body to its end and forgets it: no resource takes one. False when it is too large. */
