@@ -145,9 +145,10 @@ function whyUseless(head: StoredHead, status: number, control: ResponseControl, 
 
 function storedHead(input: StoreInput, control: ResponseControl, freshness: Freshness, ours: boolean): StoredHead {
   const { responseFields, responseMs } = input;
+  const fields = storedFields(responseFields, control, responseMs);
   return {
     status: input.status,
-    fields: storedFields(responseFields, control, responseMs),
+    fields,
     bornMs: bornMs(responseFields, input.requestMs, responseMs),
     freshUntilMs: freshness.untilMs,
     staleUntilMs: 0,
@@ -156,8 +157,8 @@ function storedHead(input: StoreInput, control: ResponseControl, freshness: Fres
     validateAlways: control.noCache,
     // 5.2.2.10: s-maxage implies proxy-revalidate.
     mustRevalidate: control.mustRevalidate || control.proxyRevalidate || control.sMaxage !== null,
-    etag: usableEntityTag(responseFields),
-    lastModified: usableLastModified(responseFields, responseMs),
+    etag: usableEntityTag(fields),
+    lastModified: usableLastModified(fields, responseMs),
     bodyBytes: input.bodyBytes ?? 0,
   };
 }

@@ -111,6 +111,12 @@ test('a variant is selected by what the field means', () => {
   assert.notEqual(variantKey('p', ['a', 'b'], ['a', '1']), variantKey('p', ['a', 'b'], ['b', '1']));
 });
 
+test('no value can spell the rest of a key', () => {
+  const one = variantKey('p', ['a', 'b'], ['a', '1\nvary b=2']);
+  const other = variantKey('p', ['a', 'b'], ['a', '1', 'b', '2\nvary b']);
+  assert.notEqual(one, other);
+});
+
 test('different values never share a key', () => {
   const names = ['a', 'b', 'c'];
   const value = fc.option(

@@ -323,6 +323,11 @@ test('an entity tag that cannot stand alone in If-None-Match is no validator', (
     assert.equal(stored([CC, 'max-age=60', 'etag', etag]).etag, usable ? etag : '', etag);
   }
   assert.equal(stored([CC, 'max-age=60', 'etag', '"a"', 'etag', '"b"']).etag, '');
+  assert.equal(
+    stored([CC, 'max-age=60, private="etag"', 'etag', '"a"']).etag,
+    '',
+    'what may not be stored is not used',
+  );
 });
 
 test('the variant names come back normalised', () => {
