@@ -63,7 +63,8 @@ const STOP_MS = 40_000;
 function parseLine(line: string): LogLine {
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value === 'object' && value !== null && 'msg' in value) return value as LogLine;
+    // The access log has no sentence.
+    if (typeof value === 'object' && value !== null) return { msg: '', ...value };
   } catch {
     // Not JSON: an early failure speaks to people.
   }

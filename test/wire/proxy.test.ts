@@ -52,7 +52,9 @@ after(async () => {
 
 beforeEach(() => {
   from = one.requests.length;
-  one.answer((request, reply) => reply.send(200, { 'content-type': 'text/plain' }, `${request.method} ${request.target}`));
+  one.answer((request, reply) =>
+    reply.send(200, { 'content-type': 'text/plain' }, `${request.method} ${request.target}`),
+  );
 });
 
 const ask = (path: string, rest: Partial<Call> = {}): Promise<Answer> => call({ port: gateway.http, path, ...rest });
@@ -66,7 +68,11 @@ test('method, path, query, fields and body reach the upstream; status, fields an
   one.answer(async (request, reply) => {
     await reply.send(201, { 'content-type': 'application/json', 'x-own': 'a' }, await request.body());
   });
-  const answer = await ask('/v1/items?a=1&b=%20', { method: 'POST', body: '{"x":1}', headers: { 'x-mine': 'b', 'content-type': 'application/json' } });
+  const answer = await ask('/v1/items?a=1&b=%20', {
+    method: 'POST',
+    body: '{"x":1}',
+    headers: { 'x-mine': 'b', 'content-type': 'application/json' },
+  });
   assert.equal(answer.status, 201);
   assert.equal(answer.body, '{"x":1}');
   assert.equal(answer.headers['x-own'], 'a');
@@ -77,7 +83,14 @@ test('method, path, query, fields and body reach the upstream; status, fields an
 });
 
 test('what the upstream learns of the client is ours to say', async () => {
-  await ask('/', { headers: { 'x-forwarded-for': '6.6.6.6', forwarded: 'for=6.6.6.6', 'x-real-ip': '6.6.6.6', 'x-forwarded-host': 'evil' } });
+  await ask('/', {
+    headers: {
+      'x-forwarded-for': '6.6.6.6',
+      forwarded: 'for=6.6.6.6',
+      'x-real-ip': '6.6.6.6',
+      'x-forwarded-host': 'evil',
+    },
+  });
   assert.equal(last().header('x-forwarded-for'), '127.0.0.1');
   assert.equal(last().header('x-real-ip'), '127.0.0.1');
   assert.equal(last().header('x-forwarded-proto'), 'http');
@@ -88,8 +101,12 @@ test('what the upstream learns of the client is ours to say', async () => {
 });
 
 test('hop-by-hop fields and those that Connection names end here, in both directions', async () => {
-  one.answer((_, reply) => reply.send(200, { connection: 'x-private', 'x-private': '1', 'keep-alive': 'timeout=9', 'x-public': '1' }, ''));
-  const answer = await ask('/', { headers: { connection: 'x-hop', 'x-hop': '1', 'proxy-connection': 'keep-alive', te: 'gzip' } });
+  one.answer((_, reply) =>
+    reply.send(200, { connection: 'x-private', 'x-private': '1', 'keep-alive': 'timeout=9', 'x-public': '1' }, ''),
+  );
+  const answer = await ask('/', {
+    headers: { connection: 'x-hop', 'x-hop': '1', 'proxy-connection': 'keep-alive', te: 'gzip' },
+  });
   assert.equal(answer.headers['x-private'], undefined);
   assert.equal(answer.headers['x-public'], '1');
   assert.equal(last().header('x-hop'), null);
