@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { LoadResult } from '../config/load.ts';
-import type { RunOptions } from '../control/run.ts';
+import type { RunOptions } from '../control/options.ts';
 import { EXIT, type Host, wantsColour } from './host.ts';
 import { loadWithRoutes } from './load.ts';
 import { findConfig } from './lookup.ts';

@@ -6,44 +6,19 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AdminServer } from '../admin/server.ts';
 import type { Config } from '../config/config.ts';
-import type { LoadResult } from '../config/load.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
 import type { Logger } from '../observe/log.ts';
 import { createVitals, VITALS_SLOTS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
-import { createManaged, type ManagedOptions, type ManagedUpstream } from './managed.ts';
+import { createManaged, type ManagedUpstream } from './managed.ts';
+import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
 import { createSite, isRunning, type Site } from './site.ts';
 import { bannerInput, statusReport } from './status.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
 import { createWorkers, type Workers } from './workers.ts';
-
-export interface RunOptions {
-  /** Of the program. */
-  readonly version: string;
-  readonly load: () => Promise<LoadResult>;
-  /** Absolute path of the file that is watched; '' = none. */
-  readonly file: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly nodeVersion: string;
-  readonly pid: number;
-  /** Path of the running node binary. */
-  readonly execPath: string;
-  /** ms since the epoch when the process began. */
-  readonly startedMs: number;
-  readonly stdoutIsTerminal: boolean;
-  readonly stdoutFd: number;
-  readonly stderrFd: number;
-  readonly colour: boolean;
-  readonly traceStates: boolean;
-  /** process.kill, for process groups of managed upstreams. */
-  readonly kill: ManagedOptions['kill'];
-  readonly writeOut: (text: string) => void;
-  readonly writeError: (text: string) => void;
-  readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => void) => void;
-}
 
 const EXIT = { ok: 0, runtime: 1, config: 78, forced: 130 } as const;
 /** A terminal's Ctrl-C reaches npm's child twice; a second signal counts only after this. */

@@ -5,8 +5,8 @@ import { readCounters } from '../observe/counters.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import { type BannerInput, describeAction, describeCache } from './banner.ts';
 import { addressName } from './instances.ts';
+import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
-import type { RunOptions } from './run.ts';
 import type { Site } from './site.ts';
 import type { Workers } from './workers.ts';
 
