@@ -44,6 +44,8 @@ export class Acceptor {
   }
 
   #handshake(connection: Connection): void {
+    // Not a tls.Server: its socket cannot be traced back to the accepted one, which is what the table, the handshake's
+    // limit and the close go by, and its default context cannot be given ready-made.
     const { tls, http2 } = this.#context.settings;
     if (tls === null) return connection.destroy();
     const socket = new TLSSocket(connection.raw, {
@@ -76,9 +78,10 @@ export class Acceptor {
   #speak(connection: Connection, socket: TLSSocket): void {
     if (socket.destroyed) return;
     const nowMs = performance.now();
-    // `servername` is not in the types of a server's socket.
-    const { servername } = socket as { servername?: unknown };
-    connection.servername = typeof servername === 'string' ? servername.toLowerCase() : '';
+    // Both are what a tls.Server does here; node:http2 waits for the first (see #handshake for why there is none).
+    const own = socket as unknown as { secureConnecting: boolean; servername: unknown };
+    own.secureConnecting = false;
+    connection.servername = typeof own.servername === 'string' ? own.servername.toLowerCase() : '';
     if (socket.alpnProtocol === 'h2') this.#http2.accept(connection, socket, nowMs);
     else this.#http1.accept(connection, nowMs);
     if (connection.draining) connection.protocol?.drain(nowMs);

@@ -1,8 +1,8 @@
 // An edge for wire tests: real listeners on free ports, an answer function in the machine's place, and a record of what
 // was asked, closed and complained about.
 
-import { createSecureContext, type SecureContext } from 'node:tls';
 import { randomBytes } from 'node:crypto';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { generate } from 'selfsigned';
 import type { LimitsConfig, ListenAddress } from '../../gateway/config/config.ts';
 import { createEdge, type Edge, type EdgeSettings } from '../../gateway/edge/edge.ts';
@@ -114,18 +114,26 @@ export interface TestTls {
   readonly ca: string;
 }
 
-let cached: Promise<{ cert: string; key: string }[]> | null = null;
+interface Pair {
+  readonly cert: string;
+  readonly private: string;
+}
 
-/** Certificates for localhost and other.test, made once per process. */
+const EC = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256' } as const;
+let cached: Promise<{ ca: string; own: Pair; other: Pair }> | null = null;
+
+/** Certificates for localhost and other.test under one authority, made once per process. */
 export async function testTls(): Promise<TestTls> {
-  cached ??= Promise.all(['localhost', 'other.test'].map(make));
-  const [own, other] = (await cached).map(({ cert, key }) => createSecureContext({ cert, key })) as [SecureContext, SecureContext];
+  cached ??= makePairs();
+  const { ca, own, other } = await cached;
+  const contextOf = (pair: Pair): SecureContext => createSecureContext({ cert: pair.cert, key: pair.private });
+  const contexts = { own: contextOf(own), other: contextOf(other) };
   return {
-    ca: (await cached).map(({ cert }) => cert).join(''),
+    ca,
     settings: {
       https: [anyPort],
       tls: {
-        choose: (name) => (name === 'other.test' ? other : own),
+        choose: (name) => (name === 'other.test' ? contexts.other : contexts.own),
         minVersion: 'TLSv1.2',
         ticketKeys: randomBytes(48),
       },
@@ -133,14 +141,19 @@ export async function testTls(): Promise<TestTls> {
   };
 }
 
-async function make(name: string): Promise<{ cert: string; key: string }> {
-  const pair = await generate([{ name: 'commonName', value: name }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
+async function makePairs(): Promise<{ ca: string; own: Pair; other: Pair }> {
+  const authority = await generate([{ name: 'commonName', value: 'edge tests' }], {
+    ...EC,
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'subjectAltName', altNames: [{ type: 2, value: name }] },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
     ],
   });
-  return { cert: pair.cert, key: pair.private };
+  const leaf = (name: string): Promise<Pair> =>
+    generate([{ name: 'commonName', value: name }], {
+      ...EC,
+      ca: { key: authority.private, cert: authority.cert },
+      extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: name }] }],
+    });
+  return { ca: authority.cert, own: await leaf('localhost'), other: await leaf('other.test') };
 }

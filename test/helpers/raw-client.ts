@@ -2,7 +2,7 @@
 // enough to notice wrong framing. Waits for events, never for time. Also opens HTTP/2 sessions.
 
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect as connectHttp2, type ClientSessionOptions } from 'node:http2';
+import { type ClientHttp2Session, type ClientSessionOptions, connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 
@@ -164,7 +164,10 @@ function parseFields(lines: readonly string[]): Record<string, string> {
 }
 
 /** An HTTP/2 session over TLS. Errors of the session are the test's to look for, not to die of. */
-export async function openHttp2(port: number, options: ClientSessionOptions & ConnectionOptions): Promise<ClientHttp2Session> {
+export async function openHttp2(
+  port: number,
+  options: ClientSessionOptions & ConnectionOptions,
+): Promise<ClientHttp2Session> {
   const session = connectHttp2(`https://localhost:${port}`, { ...options });
   session.on('error', () => {});
   await once(session, 'connect');
@@ -186,7 +189,10 @@ export function requestHttp2(
   headers: Record<string, string | string[]>,
   body?: string | Uint8Array,
 ): Promise<Http2Response> {
-  const stream = session.request({ ':method': body === undefined ? 'GET' : 'POST', ...headers }, { endStream: body === undefined });
+  const stream = session.request(
+    { ':method': body === undefined ? 'GET' : 'POST', ...headers },
+    { endStream: body === undefined },
+  );
   const chunks: Buffer[] = [];
   let head: Record<string, string | string[] | undefined> = {};
   let trailers: Record<string, string | string[] | undefined> = {};
@@ -202,7 +208,13 @@ export function requestHttp2(
   return new Promise((resolve) => {
     stream.on('close', () => {
       const status = Number(head[':status'] ?? 0);
-      resolve({ status, headers: head, body: Buffer.concat(chunks).toString('latin1'), trailers, code: stream.rstCode ?? 0 });
+      resolve({
+        status,
+        headers: head,
+        body: Buffer.concat(chunks).toString('latin1'),
+        trailers,
+        code: stream.rstCode ?? 0,
+      });
     });
   });
 }
