@@ -15,10 +15,13 @@ interface JsonSchema {
   readonly enum?: readonly unknown[];
 }
 
+const MOST_SUGGESTIONS = 200;
+
 /** Writes the sentences about one file. */
 export class Reporter {
   readonly #tree: Tree;
   readonly #source: SourceText;
+  #unknownKeys = 0;
 
   constructor(tree: Tree, source: SourceText) {
     this.#tree = tree;
@@ -146,6 +149,9 @@ export class Reporter {
 
   /** An unknown key with the nearest known one, or with the place where it would belong. */
   unknownKey(owner: Path, key: string): Problem {
+    // A file full of unknown keys is no gateway.yaml, and looking for what was meant takes its time.
+    if (++this.#unknownKeys > MOST_SUGGESTIONS)
+      return this.#source.error('unknown-key', this.span([...owner, key], true), `unknown key "${shortened(key)}"`);
     const schema = jsonSchema();
     const known = keysAt(schema, owner);
     const found = nearest(key, known);

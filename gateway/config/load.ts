@@ -41,6 +41,8 @@ export interface ParseOptions {
 
 /** Files that gateway.yaml names: PEM chains and secrets. */
 const NAMED_FILE_BYTES = 1_048_576;
+/** Nobody reads more of them, and a list as long as the file costs a multiple of it. */
+const MOST_PROBLEMS = 200;
 /** Files that one configuration may name. */
 const MOST_FILES = 1000;
 
@@ -74,26 +76,27 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const yaml = readYaml(source);
   if (!yaml.ok) return { ok: false, problems: yaml.problems };
 
-  const problems: Problem[] = [...yaml.problems];
+  let problems: Problem[] = [...yaml.problems];
   const unreadable: Span[] = [];
   const secrets = await readSecrets(filesNamed(yaml.document), source, options, problems, unreadable);
   const { tree, problems: treeProblems, spoiled } = toTree(yaml.document, source, { env: options.env, files: secrets });
-  problems.push(...treeProblems);
+  problems = problems.concat(treeProblems);
   if (!isRecord(tree.value)) {
     if (problems.length === 0) problems.push(notAMap(source, tree.value));
-    return { ok: false, problems: inOrder(problems) };
+    return { ok: false, problems: inOrder(problems, source) };
   }
 
   const reporter = new Reporter(tree, source);
   const { pieces, problems: pieceProblems } = readPieces(tree, reporter);
   const isConsequence = consequencesOf([...yaml.spoiled, ...unreadable, ...spoiled], source);
-  problems.push(...[...pieceProblems, ...crossChecks(pieces, reporter)].filter((problem) => !isConsequence(problem)));
+  const found = pieceProblems.concat(crossChecks(pieces, reporter));
+  problems = problems.concat(found.filter((problem) => !isConsequence(problem)));
   const texts = await readAll(
     namedFiles(pieces).map((file) => file.path),
     options,
   );
   const checked = checkFiles(pieces, texts, options.nowMs, reporter);
-  problems.push(...checked.problems);
+  problems = problems.concat(checked.problems);
 
   const complete = completePieces(pieces, (index) => {
     const { line, column } = source.placeOf(reporter.span(['routes', index]).start);
@@ -101,9 +104,9 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   });
   // An incomplete part always comes with its error: the second condition is for the type.
   if (problems.some((problem) => problem.severity === 'error') || complete === null)
-    return { ok: false, problems: inOrder(problems) };
+    return { ok: false, problems: inOrder(problems, source) };
   const config = resolveConfig(complete, { file: options.file, folder: options.folder, texts, hosts: checked.hosts });
-  return { ok: true, config, warnings: inOrder(problems), lines: text.split(/\r?\n/) };
+  return { ok: true, config, warnings: inOrder(problems, source), lines: text.split(/\r?\n/) };
 }
 
 /** Whether a problem stands where another one has been reported that explains it. */
@@ -258,6 +261,15 @@ function notAMap(source: SourceText, value: unknown): Problem {
   return source.error('wrong-type', { start: 0, end: 1 }, 'the file must be a map of keys such as "routes:"');
 }
 
-function inOrder(problems: readonly Problem[]): Problem[] {
-  return [...problems].sort((left, right) => left.line - right.line || left.column - right.column);
+/** In the order of the file, each once: what an alias repeats says nothing new. A flood is cut and counted. */
+function inOrder(problems: readonly Problem[], source: SourceText): Problem[] {
+  const distinct = new Map<string, Problem>();
+  for (const problem of problems) distinct.set(`${problem.line}:${problem.column} ${problem.message}`, problem);
+  const sorted = [...distinct.values()].sort((left, right) => left.line - right.line || left.column - right.column);
+  if (sorted.length <= MOST_PROBLEMS) return sorted;
+  const shown = sorted.slice(0, MOST_PROBLEMS);
+  const hidden = sorted.slice(MOST_PROBLEMS);
+  const rest = `${hidden.length} more problems are not shown`;
+  const isError = hidden.some((problem) => problem.severity === 'error');
+  return [...shown, isError ? source.error('more', null, rest) : source.warning('more', null, rest)];
 }

@@ -32,7 +32,7 @@ export function readPieces(
   const section = <K extends keyof Sections>(name: K): Sections[K] | null => {
     const outcome = SECTIONS[name].safeParse(root[name]);
     if (outcome.success) return outcome.data;
-    problems.push(...reporter.fromIssues(outcome.error.issues, [name]));
+    addAll(problems, reporter.fromIssues(outcome.error.issues, [name]));
     return null;
   };
   const sections: SectionPieces = {
@@ -70,7 +70,7 @@ function readUpstreams(written: unknown, reporter: Reporter, problems: Problem[]
     }
     const outcome = upstreamSchema.safeParse(value);
     upstreams.set(name, outcome.success ? outcome.data : null);
-    if (!outcome.success) problems.push(...reporter.fromIssues(outcome.error.issues, ['upstreams', name]));
+    if (!outcome.success) addAll(problems, reporter.fromIssues(outcome.error.issues, ['upstreams', name]));
   }
   return upstreams;
 }
@@ -95,7 +95,7 @@ function readRoutes(written: unknown, reporter: Reporter, problems: Problem[], m
   if (written.length === 0) problems.push(reporter.error('bad-value', ['routes'], 'must name at least one route'));
   return written.map((value: unknown, index) => {
     const outcome = routeSchema.safeParse(value);
-    if (!outcome.success) problems.push(...reporter.fromIssues(outcome.error.issues, ['routes', index]));
+    if (!outcome.success) addAll(problems, reporter.fromIssues(outcome.error.issues, ['routes', index]));
     return { route: outcome.success ? outcome.data : null, raw: isRecord(value) ? value : {} };
   });
 }
@@ -103,4 +103,9 @@ function readRoutes(written: unknown, reporter: Reporter, problems: Problem[], m
 /** Whether `routes` is there under a wrong name, which has been reported. */
 function nearRoutes(root: Readonly<Record<string, unknown>>): boolean {
   return Object.keys(root).some((key) => !TOP_LEVEL.includes(key) && nearest(key, TOP_LEVEL) === 'routes');
+}
+
+/** push(...more) would put a list as long as the file on the stack. */
+function addAll(problems: Problem[], more: readonly Problem[]): void {
+  for (const problem of more) problems.push(problem);
 }

@@ -42,6 +42,7 @@ const codes = {
   'plain-secret': 'a secret that stands in the file',
   'trusts-everyone': 'everybody may claim any client address',
   'no-effect': 'a setting that does nothing here',
+  more: 'a list of problems was cut',
   'expired-certificate': 'a certificate outside its validity',
 } as const;
 
