@@ -5,10 +5,11 @@ import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import { variantKey } from '../policy/key.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
-import { conditionalFields, confirmsStored, mergeNotModified } from '../policy/validate.ts';
+import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
-import { hasRoom, putEntry, replaceEntry, type StoredEntry } from '../store/entries.ts';
+import { hasRoom, putEntry, type StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
@@ -272,11 +273,17 @@ export class Fetch implements Source {
       bodyBytes: stale.head.bodyBytes,
       rules: plan.rules,
     });
-    const entry: StoredEntry = verdict.store ? { key: stale.key, head: verdict.head, body: stale.body } : stale;
-    const storing = verdict.store && !this.#purged() && replaceEntry(plan.state.store, entry);
-    if (!storing) plan.state.store.delete(stale.key);
+    // Not to be stored any more: this one answer still carries what the 304 said.
+    const head = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
+    const storing = verdict.store && plan.key !== null && !this.#purged();
+    // The 304 may have brought another Vary, and with it another key.
+    const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
+    if (key !== stale.key) plan.state.store.delete(stale.key);
+    const entry: StoredEntry = { key: stale.key, head, body: stale.body };
+    const stored =
+      storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);
     this.#closeFill();
-    this.outcome = { kind: 'validated', entry, storing };
+    this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
   }
 

@@ -28,6 +28,8 @@ export function look(x: Exchange): RequestState {
   x.entry = null;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
+  // A body may decide the answer, and it is in no key.
+  if (x.upload !== null) return forward(x, 'bypass', 'request-body');
   const key = cacheKey(request, rules);
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();

@@ -168,7 +168,7 @@ function addCacheStatus(
           ? 304
           : null,
     ttlSeconds: ttl,
-    stored: x.cacheWord === 'revalidated' || (forwarded?.stored ?? false),
+    stored: forwarded?.stored ?? (x.fetch?.outcome.kind === 'validated' && x.fetch.outcome.storing),
     collapsed: x.follows,
     detail: hit ? '' : x.reason,
   };

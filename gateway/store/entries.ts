@@ -72,7 +72,13 @@ function fault(store: Store, key: string, fillKey: string): Lookup {
  * Whether one more variant may be stored under `primary`: there are fewer than `bound`, or this very one is known.
  * Variants that were evicted do not count.
  */
-export function hasRoom(store: Store, primary: string, names: readonly string[], fields: Fields, bound: number): boolean {
+export function hasRoom(
+  store: Store,
+  primary: string,
+  names: readonly string[],
+  fields: Fields,
+  bound: number,
+): boolean {
   if (names.length === 0) return true;
   const index = indexAt(store, primary);
   if (index.rows.length < bound) return true;
@@ -98,11 +104,6 @@ export function putEntry(
   if (!store.put(key, encodeFrame(key, head, body))) return false;
   const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
   return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
-}
-
-/** Puts a response back where it stood, with a new head. */
-export function replaceEntry(store: Store, entry: StoredEntry): boolean {
-  return store.put(entry.key, encodeFrame(entry.key, entry.head, [entry.body]));
 }
 
 function indexAt(store: Store, primary: string): VariantIndex {

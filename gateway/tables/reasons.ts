@@ -39,6 +39,7 @@ const reasons = {
   'store-full': { text: 'the store had no room', section: 'gateway.yaml' },
   invalidated: { text: 'it was invalidated while it was fetched', section: 'RFC 9111 4.4' },
   transform: { text: 'a field the store cannot keep', section: 'RFC 9111 3.1' },
+  'request-body': { text: 'the request has a body, which is part of no key', section: 'RFC 9110 9.3.1' },
   // Stored, but not served as it is
   stale: { text: 'the stored response is stale', section: 'RFC 9111 4.2' },
   'no-cache': { text: 'no-cache asks for validation first', section: 'RFC 9111 5.2.2.4' },
