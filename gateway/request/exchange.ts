@@ -213,7 +213,7 @@ export class Exchange implements Waiter {
       status: this.status,
       cache: this.cacheWord,
       reason: this.reason,
-      upstream: this.upstream?.name ?? '',
+      upstream: fetch === null && this.instance === null ? '' : (this.upstream?.name ?? ''),
       instance: (fetch?.instance ?? this.instance)?.id ?? '',
       tries: this.follows ? 0 : (fetch?.tries ?? 0),
       durationMs: Math.max(0, nowMs - downstream.receivedMs),
