@@ -1,12 +1,13 @@
-// The yardstick of issue 2: http-proxy-3 as its README shows it, with the one thing every user adds, a keep-alive agent.
-// node bench/bare-proxy.ts ORIGIN-URL
+// The yardstick of issue 2: http-proxy-3 as its README shows it, which opens a connection for every request; or, with
+// --agent, with a keep-alive agent of Node's.
+// node bench/bare-proxy.ts ORIGIN-URL [--agent]
 
 import { Agent, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createProxyServer } from 'http-proxy-3';
 
-const [, , target = ''] = process.argv;
-const proxy = createProxyServer({ target, agent: new Agent({ keepAlive: true }) });
+const [, , target = '', option] = process.argv;
+const proxy = createProxyServer(option === '--agent' ? { target, agent: new Agent({ keepAlive: true }) } : { target });
 proxy.on('error', () => {});
 
 const server = createServer((request, response) => {

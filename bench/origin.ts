@@ -7,6 +7,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 const BODY_BYTES = 1024;
 const HEAD = `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${BODY_BYTES}\r\n\r\n`;
 const ANSWER = Buffer.from(HEAD + 'x'.repeat(BODY_BYTES), 'latin1');
+/** What a proxy without keep-alive asks for. */
+const CLOSE = /\r\nconnection: *close/i;
 
 let answered = 0;
 
@@ -22,13 +24,12 @@ const server = createServer({ noDelay: true }, (socket: Socket) => {
     const text = rest + chunk.toString('latin1');
     let at = 0;
     for (let end = text.indexOf('\r\n\r\n'); end !== -1; end = text.indexOf('\r\n\r\n', at)) {
-      const isCount = text.startsWith('GET /count ', at);
+      const head = text.slice(at, end);
       at = end + 4;
-      if (isCount) socket.write(countAnswer());
-      else {
-        answered++;
-        socket.write(ANSWER);
-      }
+      const isCount = head.startsWith('GET /count ');
+      if (!isCount) answered++;
+      socket.write(isCount ? countAnswer() : ANSWER);
+      if (CLOSE.test(head)) socket.end();
     }
     rest = text.slice(at);
   });

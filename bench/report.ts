@@ -34,13 +34,14 @@ function spread(row: WireRow): string {
 }
 
 function wireTable(rows: readonly WireRow[]): string {
-  const head = ['wire', 'requests/s', 'CPU µs/request', 'min-max', 'of http-proxy-3', 'of nginx'];
+  const head = ['wire', 'requests/s', 'CPU µs/request', 'min-max', 'of http-proxy-3', '+ agent', 'of nginx'];
   const cells = rows.map((row) => [
     `${row.scenario} ${row.server}`,
     String(Math.round(row.perSecond)),
     row.cpuMicros.toFixed(1),
     spread(row),
     ratio(row, rows, 'http-proxy-3'),
+    ratio(row, rows, 'http-proxy-3 + agent'),
     ratio(row, rows, 'nginx'),
   ]);
   return table(head, cells);

@@ -40,16 +40,11 @@ export async function startOrigin(core: number): Promise<{ url: string; child: C
   return { url, child };
 }
 
-export async function startBareProxy(core: number, originUrl: string): Promise<Server> {
-  const [child, url] = await startPinned(core, 'bare-proxy.ts', originUrl);
-  return {
-    name: 'http-proxy-3',
-    pids: () => [child.pid],
-    proxied: `${url}/`,
-    hit: null,
-    hitMark: null,
-    stop: child.stop,
-  };
+/** http-proxy-3 as it comes, or with a keep-alive agent. */
+export async function startBareProxy(core: number, originUrl: string, agent: boolean): Promise<Server> {
+  const [child, url] = await startPinned(core, 'bare-proxy.ts', originUrl, ...(agent ? ['--agent'] : []));
+  const name = agent ? 'http-proxy-3 + agent' : 'http-proxy-3';
+  return { name, pids: () => [child.pid], proxied: `${url}/`, hit: null, hitMark: null, stop: child.stop };
 }
 
 export async function startSluice(core: number, originUrl: string): Promise<Server> {
@@ -58,7 +53,7 @@ workers: 1
 listen: { http: ["127.0.0.1:0"] }
 tls: { mode: "off" }
 limits: { requests_per_connection: ${REQUESTS_PER_CONNECTION} }
-log: { level: warn, format: json, access: { sample: 0% } }
+log: { format: json, access: { sample: 0% } }
 upstreams: { origin: { servers: ["${originUrl}"] } }
 routes:
   - { match: "/hit/*", upstream: origin, cache: 1h }

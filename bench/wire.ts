@@ -69,6 +69,18 @@ async function readCount(originUrl: string): Promise<number> {
   return Number(await (await fetch(`${originUrl}/count`)).text());
 }
 
+/** The count once it stands still: requests of the round before may still be on their way. */
+async function settledCount(originUrl: string): Promise<number> {
+  let last = -1;
+  for (let tries = 0; tries < 100; tries++) {
+    const now = await readCount(originUrl);
+    if (now === last) return now;
+    last = now;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error('requests reach the origin though nobody asks');
+}
+
 interface Course {
   readonly scenario: 'proxied' | 'hit';
   readonly server: Server;
@@ -76,7 +88,7 @@ interface Course {
 }
 
 async function measure(course: Course, originUrl: string, options: WireOptions): Promise<Measure> {
-  const countBefore = await readCount(originUrl);
+  const countBefore = await settledCount(originUrl);
   const cpuBefore = cpuOf(course.server);
   const load = await runWrk(course.url, options.seconds, options.connections);
   const cpu = cpuOf(course.server) - cpuBefore;
@@ -116,7 +128,7 @@ export async function benchWire(options: WireOptions): Promise<WireRow[]> {
   const servers: Server[] = [];
   try {
     servers.push(await startSluice(SERVER_CORE, origin.url));
-    servers.push(await startBareProxy(SERVER_CORE, origin.url));
+    for (const agent of [false, true]) servers.push(await startBareProxy(SERVER_CORE, origin.url, agent));
     if (options.nginx) servers.push(await startNginx(SERVER_CORE, origin.url));
     return await runRounds(coursesOf(servers), origin.url, options);
   } finally {
