@@ -188,11 +188,17 @@ async function chooseSockets(parent: string, count: number): Promise<Places> {
 
 /** Free ports of 127.0.0.1, all held at once while they are chosen, so that none comes twice. */
 async function choosePorts(count: number): Promise<Places> {
-  const held = await Promise.all(Array.from({ length: count }, holdPort));
-  const addresses = held.map(({ port }): ServerAddress => {
-    return { kind: 'tcp', tls: false, host: '127.0.0.1', port, text: `http://127.0.0.1:${port}` };
-  });
-  await Promise.all(held.map(({ server }) => new Promise((resolve) => server.close(resolve))));
+  const addresses: ServerAddress[] = [];
+  const held: Server[] = [];
+  try {
+    while (held.length < count) {
+      const { server, port } = await holdPort();
+      held.push(server);
+      addresses.push({ kind: 'tcp', tls: false, host: '127.0.0.1', port, text: `http://127.0.0.1:${port}` });
+    }
+  } finally {
+    await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
   return { addresses, remove: () => Promise.resolve() };
 }
 

@@ -34,6 +34,8 @@ export interface Prober {
   changed(id: string): void;
   /** null = no such instance. */
   health(id: string): InstanceHealth | null;
+  /** Resolves when every instance that is asked was answered or failed once, or after `withinMs`; never rejects. For the banner. */
+  settled(withinMs: number): Promise<void>;
   /** Ends every probe under way and sends no more. */
   stop(): void;
 }
@@ -56,6 +58,8 @@ interface Watched {
 export function createProber(options: ProberOptions): Prober {
   const { log } = options;
   let watched = new Map<string, Watched>();
+  /** Those that wait in settled(); each looks again after every probe. */
+  const waiting = new Set<() => void>();
 
   function enter(one: Watched, state: InstanceState): void {
     const before = one.state;
@@ -87,6 +91,7 @@ export function createProber(options: ProberOptions): Prober {
     one.health = step(one.health, ok ? { ok } : { ok, why: evidence }, health, options.now());
     enter(one, one.health.word);
     later(one, health);
+    for (const check of waiting) check();
   }
 
   function quiet(one: Watched): void {
@@ -154,9 +159,25 @@ export function createProber(options: ProberOptions): Prober {
       const one = watched.get(id);
       return one === undefined ? null : { state: one.state, sinceMs: one.health.sinceMs, evidence: one.evidence };
     },
+    settled: (withinMs) =>
+      new Promise((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          waiting.delete(check);
+          resolve();
+        };
+        const check = () => {
+          // A probe under way and nothing known from an earlier one.
+          if (![...watched.values()].some((one) => one.probe !== null && one.evidence === '')) done();
+        };
+        const timer = setTimeout(done, withinMs);
+        waiting.add(check);
+        check();
+      }),
     stop() {
       for (const one of watched.values()) quiet(one);
       watched = new Map();
+      for (const check of waiting) check();
     },
   };
 }

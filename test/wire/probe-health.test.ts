@@ -247,6 +247,23 @@ test('up, down after `fall` failures, up again after `rise` successes, each with
   assert.equal(prober.health('api/other'), null);
 });
 
+test('settled(): when each had its first word, or when the time is up', async (t) => {
+  const { prober, vitals } = probing(t);
+  const upstream = upstreamConfig({ health: healthConfig({ timeoutMs: 5000 }) });
+  await prober.settled(5000); // nobody is asked
+  const good = await serve(t, changeable().server);
+  prober.apply([upstream], { api: [spec('api/a', tcp(good)), spec('api/b', tcp(good), 1)] });
+  await prober.settled(5000);
+  assert.deepEqual([vitals.state(0), vitals.state(1)], ['up', 'up']);
+  const silent = await serve(t, rawServer('', false));
+  prober.apply([upstream], { api: [spec('api/c', tcp(silent))] });
+  await prober.settled(50);
+  assert.equal(prober.health('api/c')?.state, 'unknown');
+  const waiting = prober.settled(60_000);
+  prober.stop();
+  await waiting;
+});
+
 test('an instance that was started again is noticed within a second or so, however long the interval', async (t) => {
   const { prober, log, states } = probing(t);
   const holder = createNetServer();
