@@ -93,7 +93,7 @@ export function healthConfig(changes: Partial<HealthConfig> = {}): HealthConfig 
   return {
     path: '/healthz',
     intervalMs: 50,
-    timeoutMs: 500,
+    timeoutMs: 5000,
     rise: 2,
     fall: 3,
     expectFrom: 200,
