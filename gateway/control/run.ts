@@ -23,6 +23,8 @@ import { createWorkers, type Workers } from './workers.ts';
 const EXIT = { ok: 0, runtime: 1, config: 78, forced: 130 } as const;
 /** A terminal's Ctrl-C reaches npm's child twice; a second signal counts only after this. */
 const SECOND_SIGNAL_MS = 1_000;
+/** How long the first answers of instances are waited for before ready is said. */
+const FIRST_PROBES_MS = 1_000;
 const CERTIFICATE_CHECK_MS = 3_600_000;
 const FILES_WHEN_UNKNOWN = 20_480;
 
@@ -171,17 +173,25 @@ class Gateway {
   }
 
   async #start(): Promise<string | null> {
+    // Watched before it is applied: processes may take seconds to start, and a change meanwhile is not to be lost.
+    let changed = false;
+    if (this.#options.file !== '') {
+      this.#watch = await watchConfig(this.#watched(this.#first), () => {
+        if (this.#state === 'ready') void this.reload();
+        else changed = true;
+      });
+    }
     const applied = await this.#site.apply(this.#first);
     if (!applied.ok) return applied.problem;
     const problem = await this.#startAdmin();
     if (problem !== null) return problem;
-    if (this.#options.file !== '')
-      this.#watch = await watchConfig(this.#watched(this.#first), () => void this.reload());
+    await this.#prober.settled(FIRST_PROBES_MS);
     // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
     this.#renewal = setInterval(() => void this.#renew(), CERTIFICATE_CHECK_MS);
     this.#renewal.unref();
     this.#state = 'ready';
     this.#sayReady();
+    if (changed) void this.reload();
     return null;
   }
 

@@ -6,13 +6,13 @@ import type { Published } from '../config/published.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FromWorker, Listening, ToWorker, WorkerBirth } from './messages.ts';
 
-/** A worker that counts nothing for this long is hung. */
-const HUNG_MS = 10_000;
+/** How often the heartbeats are looked at, in ms. */
 const WATCH_MS = 1_000;
 /** More crashes than this within a minute: the next successor waits. */
 const CRASHES_PER_MINUTE = 5;
 const BACKOFF_MS = 10_000;
 const PREPARE_MS = 30_000;
+const HUNG_MS = 10_000;
 
 export interface WorkersOptions {
   readonly count: number;
@@ -21,6 +21,10 @@ export interface WorkersOptions {
   /** A worker died; its rows in shared memory must be cleared. */
   readonly onDeath: (row: number) => void;
   readonly now: () => number;
+  /** The program of a worker; default: worker.ts beside us. */
+  readonly script?: URL;
+  /** A worker that counts nothing for this long, in ms, is hung. Default 10,000. */
+  readonly hungMs?: number;
 }
 
 export interface Workers {
@@ -44,7 +48,7 @@ interface Seat {
 }
 
 export function createWorkers(options: WorkersOptions): Workers {
-  const { log, now } = options;
+  const { log, now, hungMs = HUNG_MS } = options;
   const heartbeats = new Int32Array(options.birth.heartbeats);
   const seats: Seat[] = [];
   const crashes: number[] = [];
@@ -55,26 +59,27 @@ export function createWorkers(options: WorkersOptions): Workers {
   for (let row = 0; row < options.count; row++) seats.push({ row, worker: null, restarts: 0, beat: 0, beatMs: now() });
   for (const seat of seats) bear(seat);
 
-  const watch = setInterval(() => {
-    for (const seat of seats) {
-      if (seat.worker === null) continue;
-      const beat = Atomics.load(heartbeats, seat.row);
-      if (beat !== seat.beat) {
-        seat.beat = beat;
-        seat.beatMs = now();
-      } else if (now() - seat.beatMs > HUNG_MS) {
-        log.error(`worker ${seat.row} does not answer for ${HUNG_MS / 1000} s and is replaced`, { worker: seat.row });
-        seat.beatMs = now();
-        void seat.worker.terminate();
+  const watch = setInterval(
+    () => {
+      for (const seat of seats) {
+        if (seat.worker === null) continue;
+        const beat = Atomics.load(heartbeats, seat.row);
+        if (beat !== seat.beat) {
+          seat.beat = beat;
+          seat.beatMs = now();
+        } else if (now() - seat.beatMs > hungMs) {
+          log.error(`worker ${seat.row} does not answer for ${hungMs / 1000} s and is replaced`, { worker: seat.row });
+          seat.beatMs = now();
+          void seat.worker.terminate();
+        }
       }
-    }
-  }, WATCH_MS);
+    },
+    Math.min(WATCH_MS, hungMs),
+  );
   watch.unref();
 
   function bear(seat: Seat): void {
-    // Sources run as .ts, a published package as .js.
-    const extension = import.meta.filename.endsWith('.ts') ? '.ts' : '.js';
-    const worker = new Worker(new URL(`../worker${extension}`, import.meta.url), {
+    const worker = new Worker(options.script ?? workerScript(), {
       workerData: { ...options.birth, row: seat.row, workers: options.count } satisfies WorkerBirth,
       stdin: false,
     });
@@ -222,4 +227,10 @@ export function createWorkers(options: WorkersOptions): Workers {
     },
     states: () => seats.map(({ row, worker, restarts }) => ({ row, alive: worker !== null, restarts })),
   };
+}
+
+/** Sources run as .ts, a published package as .js. */
+function workerScript(): URL {
+  const extension = import.meta.filename.endsWith('.ts') ? '.ts' : '.js';
+  return new URL(`../worker${extension}`, import.meta.url);
 }
