@@ -14,14 +14,15 @@ const NOT_PRINTABLE = /[^\x20-\x7e]/g;
 /** Characters of each text when even a line without its target would be too long. */
 const TIGHT = 48;
 
-/** A record as one line of JSON with "\n". Empty texts are left out. `redact`: names of further query parameters to hide. */
+/** A record as one line of JSON with "\n". Empty texts are left out; `cut` says that something did not
+ * fit. `redact`: names of further query parameters to hide. */
 export function jsonLine(record: AccessRecord, redact: readonly string[]): string {
   const target = redactTarget(record.target, redact);
   const whole = jsonWith(record, quoted(target), Number.POSITIVE_INFINITY);
   if (whole.length <= LINE_BYTES) return whole;
   const most =
     jsonWith(record, '', Number.POSITIVE_INFINITY).length <= LINE_BYTES - 64 ? Number.POSITIVE_INFINITY : TIGHT;
-  const marked = ',"target_cut":true';
+  const marked = ',"cut":true';
   const room = LINE_BYTES - jsonWith(record, '""', most).length - marked.length;
   return jsonWith(record, `"${cutEscaped(target, room)}"${marked}`, most);
 }

@@ -1,8 +1,11 @@
 // One file descriptor that lines go to, shared by all logs of this thread that write to it. Bounded: when the reader is
 // slow, lines are refused, never waited for. Every write is at most 4,096 bytes and ends at a line, because several
-// threads write to the same pipe and only so much goes in unbroken (PIPE_BUF). It never closes the descriptor it was given.
+// threads write to the same pipe and only so much goes in unbroken (PIPE_BUF). It never closes the descriptor.
+//
+// A pipe or socket must be in non-blocking mode, as Node puts stdout and stderr as soon as main asks `process.stdout` anything
+// (and puts them back at exit). A write into a full blocking one sits in a thread of libuv's pool, and process.exit does
+// not return before it does (tried on Node 26: exit hung until the reader left).
 
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import sonicBoom from 'sonic-boom';
 import { LIMITS } from '../tables/limits.ts';
 
@@ -17,7 +20,7 @@ export interface Output {
   readonly write: (line: string) => boolean;
   /** Writes what waits before it returns; gives up after about 300 ms of a reader that does not read. */
   readonly flushSync: () => void;
-  /** Ends this use. The last one waits until all is written, at most 2 s, and closes what was opened here. */
+  /** Ends this use. The last one waits until all is written, at most 2 s. */
   readonly release: () => Promise<void>;
 }
 
@@ -60,13 +63,12 @@ export function openOutput(fd: number, sync: boolean): Output {
 }
 
 function createShared(fd: number, sync: boolean): Shared {
-  const own = openAgain(fd);
   let refused = false;
   let closed = false;
   let syncing = false;
   let tries = 0;
   const sonic = new SonicBoom({
-    fd: own ?? fd,
+    fd,
     sync,
     maxWrite: LINE_BYTES,
     maxLength: LIMITS.logBytes,
@@ -105,10 +107,6 @@ function createShared(fd: number, sync: boolean): Shared {
     async close() {
       if (!closed) await flushed(sonic);
       closed = true;
-      if (own === null) return;
-      // Closes `own`; should a write hang in it, the descriptor goes when that returns.
-      sonic.once('close', () => sonic.removeAllListeners());
-      sonic.destroy();
     },
   };
 }
@@ -121,22 +119,4 @@ function flushed(sonic: InstanceType<typeof SonicBoom>): Promise<void> {
       resolve();
     });
   });
-}
-
-/**
- * A second, non-blocking description of a pipe, or null. A write into a full blocking pipe sits in a thread of libuv's pool,
- * and neither process.exit nor Worker.terminate returns before it does (tried on Node 26: exit hung until the reader left).
- */
-function openAgain(fd: number): number | null {
-  let again: number | null = null;
-  try {
-    if (!fstatSync(fd).isFIFO()) return null;
-    again = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
-    if (fstatSync(again).isFIFO()) return again;
-    closeSync(again);
-    return null;
-  } catch {
-    // Not Linux, or not ours to open: the given one works too, it only may hang at exit.
-    return null;
-  }
 }

@@ -3,7 +3,6 @@
 
 const SECRET_NAMES: ReadonlySet<string> = new Set([
   'key',
-  'code',
   'sig',
   'auth',
   'pwd',
@@ -25,6 +24,9 @@ const SECRET_ENDINGS: readonly string[] = [
   'accesskey',
   'privatekey',
 ];
+
+// In a query the code of an OAuth redirect, elsewhere an error's.
+const OAUTH_CODE = 'code';
 
 /** What stands in place of a secret. */
 export const REDACTED = '***';
@@ -48,7 +50,8 @@ export function redactTarget(target: string, more: readonly string[]): string {
   for (const part of bare.slice(query).split(/(?=[?&;#])/)) {
     const equals = part.indexOf('=');
     const name = equals < 0 ? '' : decoded(part.slice(1, equals));
-    const secret = name !== '' && (isSecretName(name) || more.includes(name.toLowerCase()));
+    const secret =
+      name !== '' && (isSecretName(name) || name.toLowerCase() === OAUTH_CODE || more.includes(name.toLowerCase()));
     redacted += secret ? `${part.slice(0, equals + 1)}${REDACTED}` : part;
   }
   return redacted;
