@@ -72,6 +72,10 @@ export class Acceptor {
     });
     // What goes wrong after the handshake (a bad record, a renegotiation) Node tells only here when no tls.Server is at work.
     socket.on('_tlsError', () => connection.destroy());
+    // Half-open is for answers; a client that ends its side inside the handshake will get none.
+    socket.once('end', () => {
+      if (connection.protocol instanceof Handshake) connection.destroy();
+    });
     socket.once('secure', () => this.#speak(connection, socket));
   }
 

@@ -1,8 +1,8 @@
 // One HTTP/1 request as a Downstream, written through Node's ServerResponse. Sets all framing itself. The connection
 // (http1.ts) decides when it may begin and what follows it; this file never touches the socket but to cut it.
 
-import type { Socket } from 'node:net';
 import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { type Fields, lowerFields } from '../http/fields.ts';
 import type { Downstream } from '../request/downstream.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';

@@ -4,8 +4,8 @@
 
 import { createServer, IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { lowerFields } from '../http/fields.ts';
 import { type UpgradeVerdict, upgradeVerdict } from '../guard/upgrade.ts';
+import { lowerFields } from '../http/fields.ts';
 import type { ErrorWord } from '../tables/errors.ts';
 import type { Connection, Protocol } from './connection.ts';
 import { EdgeResponse, Http1Exchange, type Http1Owner } from './http1-exchange.ts';
@@ -118,9 +118,11 @@ class Http1Connection implements Protocol, Http1Owner {
   readonly #waiting: Waiting[] = [];
   /** The request whose bytes come now, or came last. */
   #latest: IncomingMessage | null = null;
-  #verdict: UpgradeVerdict = 'plain';
+  /** Node asked about an Upgrade of the head that comes next. */
+  #verdict: UpgradeVerdict | null = null;
   #requests = 0;
-  #overflowed = false;
+  /** No further request is taken; the connection ends after those that were. */
+  #stopped = false;
   /** What is to be answered after the requests in progress, because nothing behind them can be read. */
   #failed: ErrorWord | null = null;
   /** open: requests are taken. closing: our last answer is written; what comes is thrown away. */
@@ -150,7 +152,7 @@ class Http1Connection implements Protocol, Http1Owner {
 
   get isLast(): boolean {
     const { requestsPerConnection } = this.#context.settings.limits;
-    return this.#requests >= requestsPerConnection || (this.#overflowed && this.#waiting.length === 0);
+    return this.#requests >= requestsPerConnection || (this.#stopped && this.#waiting.length === 0);
   }
 
   problem(word: string, detail: string): void {
@@ -158,16 +160,19 @@ class Http1Connection implements Protocol, Http1Owner {
   }
 
   request(request: IncomingMessage, response: EdgeResponse, expects: boolean): void {
-    if (this.#state === 'closing' || this.#failed !== null || this.#overflowed) return;
+    if (this.#state === 'closing' || this.#failed !== null || this.#stopped) return;
     this.#latest = request;
-    const waiting = { request, response, expects, verdict: this.#verdict };
-    this.#verdict = 'plain';
+    const waiting = { request, response, expects, verdict: this.#verdict ?? 'plain' };
+    // Node's parser stops at the end of a request with Upgrade and throws away what came with it in one packet, even when the
+    // upgrade is declined (seen in 26.10): nothing behind it can be trusted to be the start of a request.
+    if (this.#verdict !== null) this.#stopped = true;
+    this.#verdict = null;
     if (this.#current === null) {
       this.#begin(waiting);
       return;
     }
     if (this.#waiting.length >= PIPELINED) {
-      this.#overflowed = true;
+      this.#stopped = true;
       return;
     }
     // Not inside the parser: it resumes the socket at the end of every message.
@@ -204,7 +209,8 @@ class Http1Connection implements Protocol, Http1Owner {
     const { socket } = this.connection;
     if (this.#state === 'closing') return;
     const code = error.code ?? '';
-    if (socket.destroyed || !socket.writable || code === 'ECONNRESET' || code === 'EPIPE') return this.connection.destroy();
+    if (socket.destroyed || !socket.writable || code === 'ECONNRESET' || code === 'EPIPE')
+      return this.connection.destroy();
     const word = PARSE_ERRORS[code] ?? 'bad-request';
     if (word === 'request-timeout') {
       // Nobody owes an answer to a connection that never asked, and a head we held back ourselves is not late.
@@ -262,7 +268,8 @@ class Http1Connection implements Protocol, Http1Owner {
 
   drain(nowMs: number): void {
     if (this.#requests === 0) this.#freshUntilMs = nowMs + FRESH_MS;
-    const idle = this.#current === null && this.#state === 'open' && this.connection.socket.bytesRead === this.#idleBytes;
+    const idle =
+      this.#current === null && this.#state === 'open' && this.connection.socket.bytesRead === this.#idleBytes;
     if (idle && this.#requests > 0) this.connection.destroy();
   }
 

@@ -53,6 +53,8 @@ export class Http2 {
       },
     });
     session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    // The socket allows half-open, for HTTP/1. A client that ends its side of a session has left.
+    socket.once('end', () => connection.destroy());
     connection.protocol = new Http2Connection(this.#context, connection, session, nowMs);
   }
 }

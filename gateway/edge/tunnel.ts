@@ -33,7 +33,8 @@ export class Tunnel implements Protocol, Http1Owner {
     Reflect.deleteProperty(socket, 'destroySoon');
     exchange.attach(socket);
     socket.on('drain', () => exchange.drained());
-    socket.once('close', (broken: boolean) => exchange.over(!broken && !exchange.headSent));
+    // Whether a tunnel went well is known where it runs; here only an answer of ours ends cleanly.
+    socket.once('close', () => exchange.over(false));
   }
 
   problem(word: string, detail: string): void {

@@ -123,7 +123,11 @@ const malformed: readonly (readonly [name: string, bytes: string, ...statuses: n
   ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['a NUL in the target', 'GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['an unknown character in the method', 'G@T / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['both framings', `${POST}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n23\r\n${SMUGGLED}\r\n0\r\n\r\n`, 400],
+  [
+    'both framings',
+    `${POST}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n23\r\n${SMUGGLED}\r\n0\r\n\r\n`,
+    400,
+  ],
   ['two lengths', `${POST}Content-Length: 5\r\nContent-Length: 49\r\n\r\nhello${SMUGGLED}`, 400],
   ['a signed length', `${POST}Content-Length: +5\r\n\r\nhello`, 400],
   ['a space before the colon', `${POST}Content-Length : 5\r\n\r\nhello`, 400],
@@ -161,7 +165,14 @@ test('a body in an unknown coding has no end: refused, and what follows is no re
   assert.ok(edge.exchanges.every(({ downstream }) => downstream.target === '/x'));
 });
 
-const badChunks = ['0x5\r\nhello', '+5\r\nhello', '5\nhello', '5;\x00\r\nhello', '5\r\nhello0\r\n\r\n', '4\r\nSEE-THIS\r\n0\r\n\r\n'];
+const badChunks = [
+  '0x5\r\nhello',
+  '+5\r\nhello',
+  '5\nhello',
+  '5;\x00\r\nhello',
+  '5\r\nhello0\r\n\r\n',
+  '4\r\nSEE-THIS\r\n0\r\n\r\n',
+];
 for (const chunk of badChunks) {
   test(`a body with the chunk ${JSON.stringify(chunk)} is refused and its reader sees an error`, async () => {
     let failed = false;
@@ -245,7 +256,10 @@ test('HEAD, 204 and 304 have no body and leave the connection usable', async () 
   const client = await open(edge);
   await client.send('HEAD /200 HTTP/1.1\r\nHost: a\r\n\r\n');
   const head = await client.readResponse({ head: true });
-  assert.deepEqual([head.status, head.headers['content-length'], head.headers['transfer-encoding']], [200, '1234', undefined]);
+  assert.deepEqual(
+    [head.status, head.headers['content-length'], head.headers['transfer-encoding']],
+    [200, '1234', undefined],
+  );
   for (const status of [204, 304]) {
     await client.send(`GET /${status} HTTP/1.1\r\nHost: a\r\n\r\n`);
     const answer = await client.readResponse();
@@ -276,7 +290,9 @@ test('a body of unknown length goes chunked with its trailers; every answer has 
 });
 
 test('the head of a body that is still to come goes out at once', async () => {
-  const edge = await start({ answer: (downstream) => downstream.head(200, ['content-type', 'text/event-stream'], null, false) });
+  const edge = await start({
+    answer: (downstream) => downstream.head(200, ['content-type', 'text/event-stream'], null, false),
+  });
   const client = await open(edge);
   await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   while (!client.unread.includes('\r\n\r\n')) await new Promise(setImmediate);
@@ -337,7 +353,9 @@ test('fewer or more bytes than promised never end cleanly', async () => {
 });
 
 test('a field that HTTP cannot carry becomes a 500, not a crash', async () => {
-  const edge = await start({ answer: (downstream) => downstream.whole(200, ['x-bad', 'a\r\nset-cookie: b'], Buffer.from('x'), false) });
+  const edge = await start({
+    answer: (downstream) => downstream.whole(200, ['x-bad', 'a\r\nset-cookie: b'], Buffer.from('x'), false),
+  });
   const client = await open(edge);
   await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   const { status, headers } = await client.readResponse();
@@ -420,7 +438,16 @@ test('fields reach the machine lower-case, in order, repeated ones apart, obs-te
   const client = await open(shared);
   await client.send('GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\n__proto__: x\r\nx-a: caf\xe9\r\n\r\n');
   await client.readResponse();
-  assert.deepEqual(shared.exchanges[before]?.downstream.fields, ['host', 'a', 'x-a', '1', '__proto__', 'x', 'x-a', 'caf\xe9']);
+  assert.deepEqual(shared.exchanges[before]?.downstream.fields, [
+    'host',
+    'a',
+    'x-a',
+    '1',
+    '__proto__',
+    'x',
+    'x-a',
+    'caf\xe9',
+  ]);
 });
 
 test('1,500 fields all reach the machine, which counts them: none is cut off silently', async () => {
@@ -452,7 +479,9 @@ test('a WebSocket handshake leaves HTTP with its socket and first bytes', async 
 });
 
 test('a refused WebSocket handshake gets an answer and the end', async () => {
-  const edge = await start({ upgrade: ({ downstream }) => downstream.whole(403, ['x-why', 'no'], Buffer.from('denied'), true) });
+  const edge = await start({
+    upgrade: ({ downstream }) => downstream.whole(403, ['x-why', 'no'], Buffer.from('denied'), true),
+  });
   const client = await open(edge);
   await client.send(`GET /ws HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\n\r\n`);
   const { status, body, headers } = await client.readResponse();
@@ -464,8 +493,16 @@ const handshakes: readonly (readonly [name: string, bytes: string, status: numbe
   ['version 12', `GET / HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 12\r\n\r\n`, 426],
   ['no key', `GET / HTTP/1.1\r\nHost: a\r\n${WS}Sec-WebSocket-Version: 13\r\n\r\n`, 400],
   ['POST', `POST / HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\n\r\n`, 400],
-  ['a body', `GET / HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\nContent-Length: 35\r\n\r\n${SMUGGLED}`, 400],
-  ['h2c', 'GET /plain HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n', 200],
+  [
+    'a body',
+    `GET / HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\nContent-Length: 35\r\n\r\n${SMUGGLED}`,
+    400,
+  ],
+  [
+    'h2c',
+    'GET /plain HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n',
+    200,
+  ],
 ];
 for (const [name, bytes, expected] of handshakes) {
   test(`an Upgrade with ${name} is answered with ${expected}, never 101`, async () => {
@@ -478,7 +515,28 @@ for (const [name, bytes, expected] of handshakes) {
 test('a handshake behind another request in the same packet is refused in its turn', async () => {
   const edge = await start({ answer: (downstream) => setImmediate(() => answerTarget(downstream)) });
   const client = await open(edge);
-  await client.send(`GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /ws HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\n\r\n`);
+  await client.send(
+    `GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /ws HTTP/1.1\r\nHost: a\r\n${WS}${KEY}Sec-WebSocket-Version: 13\r\n\r\n`,
+  );
   assert.equal((await client.readResponse()).body, '/1');
   assert.equal((await client.readResponse()).status, 400);
+});
+
+test('an ignored Upgrade is answered as a plain request and is the last one: Node loses what came with it', async () => {
+  const bodied = 'POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok';
+  const plain = 'GET /plain HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n';
+  for (const [bytes, expected] of [
+    [plain, '/plain'],
+    [bodied, 'ok'],
+  ] as const) {
+    const before = shared.exchanges.length;
+    const client = await open(shared);
+    await client.send(`GET /first HTTP/1.1\r\nHost: a\r\n\r\n${bytes}GET /half HT`);
+    assert.equal((await client.readResponse()).body, '/first');
+    const { body, headers } = await client.readResponse();
+    assert.deepEqual([body, headers.connection], [expected, 'close']);
+    await client.send(`TP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`).catch(() => {});
+    assert.equal(await client.readAll(), '');
+    assert.equal(shared.exchanges.length, before + 2);
+  }
 });

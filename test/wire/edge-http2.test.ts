@@ -56,8 +56,28 @@ test('GET and POST, with what the machine sees', async () => {
   assert.equal((await requestHttp2(session, { ':path': '/get', 'x-a': ['1', '2'], cookie: 'c=1' })).body, '/get');
   const { downstream } = shared.exchanges[first] ?? assert.fail();
   assert.deepEqual(
-    [downstream.protocol, downstream.secure, downstream.servername, downstream.peer, downstream.localPort, downstream.method, downstream.target, downstream.authority, downstream.body],
-    ['HTTP/2', true, 'localhost', '127.0.0.1', shared.securePort, 'GET', '/get', `localhost:${shared.securePort}`, null],
+    [
+      downstream.protocol,
+      downstream.secure,
+      downstream.servername,
+      downstream.peer,
+      downstream.localPort,
+      downstream.method,
+      downstream.target,
+      downstream.authority,
+      downstream.body,
+    ],
+    [
+      'HTTP/2',
+      true,
+      'localhost',
+      '127.0.0.1',
+      shared.securePort,
+      'GET',
+      '/get',
+      `localhost:${shared.securePort}`,
+      null,
+    ],
   );
   assert.deepEqual(downstream.fields, ['x-a', '1', 'x-a', '2', 'cookie', 'c=1']);
   const big = 'z'.repeat(1_000_000);
@@ -238,7 +258,10 @@ test('more streams than allowed wait or are refused; none of them is lost', asyn
 });
 
 test('a window that never opens: the stream is reset, others go on', async () => {
-  const edge = await start({ limits: { writeIdleMs: 300 }, answer: (d) => d.whole(200, [], Buffer.alloc(Number(d.target.slice(1))), false) });
+  const edge = await start({
+    limits: { writeIdleMs: 300 },
+    answer: (d) => d.whole(200, [], Buffer.alloc(Number(d.target.slice(1))), false),
+  });
   const session = await open(edge, { settings: { initialWindowSize: 10 } });
   const stream = session.request({ ':path': '/1000000' });
   stream.on('error', () => {});
@@ -272,7 +295,10 @@ test('after the preface nothing, or half a header block: the connection ends', a
   const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
   // HEADERS without END_HEADERS.
   for (const more of ['', '\0\0\x01\x01\x01\0\0\0\x01\x82']) {
-    const client = await RawClient.connect({ port: edge.securePort }, { ca: tls.ca, servername: 'localhost', ALPNProtocols: ['h2'] });
+    const client = await RawClient.connect(
+      { port: edge.securePort },
+      { ca: tls.ca, servername: 'localhost', ALPNProtocols: ['h2'] },
+    );
     await client.send(preface + more);
     await client.closed;
     client.destroy();
@@ -293,7 +319,10 @@ test('a flood of PINGs ends with GOAWAY', async () => {
 
 test('garbage in place of frames ends that connection only', async () => {
   const edge = await start();
-  const client = await RawClient.connect({ port: edge.securePort }, { ca: tls.ca, servername: 'localhost', ALPNProtocols: ['h2'] });
+  const client = await RawClient.connect(
+    { port: edge.securePort },
+    { ca: tls.ca, servername: 'localhost', ALPNProtocols: ['h2'] },
+  );
   await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   await client.closed;
   client.destroy();
@@ -308,4 +337,21 @@ test('the last stream a session may carry comes with GOAWAY', async () => {
   assert.equal((await requestHttp2(session, { ':path': '/1' })).status, 200);
   assert.equal((await requestHttp2(session, { ':path': '/2' })).status, 200);
   assert.equal(await closed, 0);
+});
+
+test('a client that ends its side without GOAWAY has left: its streams close, the connection is gone', async () => {
+  const edge = await start({ answer: () => {} });
+  const session = await open(edge);
+  session.request({ ':path': '/' }).on('error', () => {});
+  while (edge.exchanges.length === 0) await new Promise(setImmediate);
+  session.destroy();
+  assert.equal(await edge.closed(0), false);
+  const raw = await RawClient.connect(
+    { port: edge.securePort },
+    { ca: tls.ca, servername: 'localhost', ALPNProtocols: ['h2'] },
+  );
+  raw.socket.end('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0');
+  await raw.closed;
+  while (edge.edge.stats().connections > 0) await new Promise(setImmediate);
+  raw.destroy();
 });

@@ -70,7 +70,10 @@ test('a second head that comes too slowly gets 408 as well', async () => {
 });
 
 test('a body that stops gets 408, and its reader an error', async () => {
-  const edge = await start({ limits: { bodyIdleMs: 200 }, answer: (d) => d.body?.on('data', () => {}).on('error', () => {}) });
+  const edge = await start({
+    limits: { bodyIdleMs: 200 },
+    answer: (d) => d.body?.on('data', () => {}).on('error', () => {}),
+  });
   const client = await open(edge.port);
   await client.send(`${POST}Content-Length: 10\r\n\r\nhello`);
   const { status, headers } = await client.readResponse();
@@ -127,7 +130,10 @@ test('a reader that does not read is not the client being slow', async () => {
 });
 
 test('a client that does not read its answer is cut', async () => {
-  const edge = await start({ limits: { writeIdleMs: 300 }, answer: (d) => d.whole(200, [], Buffer.alloc(50_000_000), false) });
+  const edge = await start({
+    limits: { writeIdleMs: 300 },
+    answer: (d) => d.whole(200, [], Buffer.alloc(50_000_000), false),
+  });
   const client = await open(edge.port);
   client.socket.pause();
   await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -186,4 +192,59 @@ test('a slow answer behind which half a request waits is still given', async () 
   await client.send('GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /half HTTP/1.1\r\nHo');
   assert.equal((await client.readResponse()).body, '/slow');
   assert.equal((await client.readResponse()).status, 408);
+});
+
+test('over TLS, a head that comes too slowly gets 408 as well', async () => {
+  const edge = await start({ limits: { headerTimeoutMs: 300 }, settings: tls.settings });
+  const client = await RawClient.connect({ port: edge.securePort }, { ca: tls.ca, servername: 'localhost' });
+  clients.push(client);
+  await client.send('GET / HTTP/1.1\r\nHost: a\r\nX-');
+  assert.equal((await client.readResponse()).status, 408);
+});
+
+test('over TLS, a client that does not read its answer is cut', async () => {
+  const edge = await start({
+    limits: { writeIdleMs: 300 },
+    settings: tls.settings,
+    answer: (d) => d.whole(200, [], Buffer.alloc(50_000_000), false),
+  });
+  const client = await RawClient.connect({ port: edge.securePort }, { ca: tls.ca, servername: 'localhost' });
+  clients.push(client);
+  client.socket.pause();
+  await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  assert.equal(await edge.closed(0), false);
+  while (edge.edge.stats().connections > 0) await new Promise(setImmediate);
+});
+
+test('over TLS, an early answer to a large upload is seen by a client that goes on sending', async () => {
+  const edge = await start({ settings: tls.settings, answer: (d) => d.whole(413, [], Buffer.from('too much'), false) });
+  const client = await RawClient.connect({ port: edge.securePort }, { ca: tls.ca, servername: 'localhost' });
+  clients.push(client);
+  await client.send(`${POST}Content-Length: 1000000000\r\n\r\n`);
+  const chunk = Buffer.alloc(65_536);
+  const upload = (async () => {
+    for (let i = 0; i < 200; i++) await client.send(chunk);
+  })();
+  assert.equal((await client.readResponse()).body, 'too much');
+  await upload;
+  client.destroy();
+});
+
+test('a client whose answer is slow to read but read is not cut', async () => {
+  const edge = await start({
+    limits: { writeIdleMs: 1000 },
+    answer: (d) => d.whole(200, [], Buffer.alloc(20_000_000), false),
+  });
+  const client = await open(edge.port);
+  client.socket.pause();
+  await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  const sips = setInterval(() => {
+    client.socket.resume();
+    setImmediate(() => setImmediate(() => client.socket.pause()));
+  }, 5);
+  try {
+    assert.equal((await client.readResponse()).body.length, 20_000_000);
+  } finally {
+    clearInterval(sips);
+  }
 });
