@@ -72,8 +72,9 @@ function createShared(fd: number, sync: boolean): Shared {
     sync,
     maxWrite: LINE_BYTES,
     maxLength: LIMITS.logBytes,
-    // In the background a full pipe is tried again after 100 ms; where somebody waits, only a few times.
-    retryEAGAIN: () => (syncing ? ++tries <= SYNC_TRIES : !sync),
+    // In the background a full pipe is tried again every 100 ms until the end (a timer that would keep the thread alive);
+    // where somebody waits, only a few times.
+    retryEAGAIN: () => (syncing ? ++tries <= SYNC_TRIES : !sync && !closed),
   });
   sonic.on('drop', () => {
     refused = true;

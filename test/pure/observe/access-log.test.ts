@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, constants, fstatSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -228,4 +228,27 @@ test("the program's own log: JSON or pretty, above its level, without secrets or
   assert.match(rest.join('\n'), /WARN: careful .*gateway\.yaml/);
   assert.ok(!/x[123]/.test(readFileSync(file, 'utf8')));
   closeSync(fd);
+});
+
+test("the program's own log does not wait for a full pipe either: what did not fit comes with the next reading", (t) => {
+  const { readFd, writeFd } = pipeOf(t);
+  const log = createLogger({ level: 'info', format: 'json', fd: writeFd, terminal: false, colour: false });
+  const began = performance.now();
+  for (let i = 0; i < 200; i++) log.info(`line ${i} ${'x'.repeat(1000)}`);
+  assert.ok(performance.now() - began < 2000);
+  const chunks: Buffer[] = [];
+  const buffer = Buffer.alloc(1_048_576);
+  // The pipe holds 64 KiB: read, let the rest flow in, read again.
+  for (let round = 0; round < 10; round++) {
+    chunks.push(Buffer.from(buffer.subarray(0, readSync(readFd, buffer))));
+    if (round === 9 || chunks.join('').includes('line 199')) break;
+    log.flushSync();
+  }
+  const lines = chunks.join('').trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).msg.split(' ')[1]),
+    Array.from({ length: 200 }, (_, i) => String(i)),
+  );
+  closeSync(readFd);
+  closeSync(writeFd);
 });
