@@ -94,8 +94,12 @@ export class RunningAttempt implements Attempt, LineHandler {
 
   /** Gives the request to undici. */
   dispatch(pool: Dispatcher): void {
-    this.#state = 'connecting';
     this.#held = true;
+    if (this.#state === 'ended') {
+      this.#letGo();
+      return;
+    }
+    this.#state = 'connecting';
     this.rejected = false;
     this.#startedMs = performance.now();
     this.#arm(this.#outgoing.timeouts.connectMs);

@@ -30,8 +30,9 @@ export interface DialOptions {
   readonly tls: UpstreamConfig['tls'];
   readonly http2: UpstreamConfig['http2'];
   readonly connectMs: number;
-  /** A connection stands (+1) or closed (-1). */
-  readonly onConnections: (delta: 1 | -1) => void;
+  /** A connection stands; `http2` is what was agreed on. */
+  readonly onOpen: (http2: boolean) => void;
+  readonly onClosed: () => void;
 }
 
 /** Gives every client of a pool its own connect function; TLS sessions are shared between them. */
@@ -103,8 +104,8 @@ export function createDial(options: DialOptions): Dial {
       }
       line.socket = connected;
       line.uses = 0;
-      options.onConnections(1);
-      connected.once('close', () => options.onConnections(-1));
+      options.onOpen('alpnProtocol' in connected && connected.alpnProtocol === 'h2');
+      connected.once('close', options.onClosed);
       callback(null, connected);
     }) as unknown as Socket;
     socket.once('connect', () => {

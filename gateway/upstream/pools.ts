@@ -5,6 +5,7 @@ import { type Budget, earn, newBudget, spend } from '../balance/budget.ts';
 import { type Candidate, pickP2c, pickRoundRobin } from '../balance/pick.ts';
 import type { UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
+import { LIMITS } from '../tables/limits.ts';
 import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
 import type { Instance, Upstream } from './upstream.ts';
 import type { Vitals } from './vitals.ts';
@@ -12,8 +13,8 @@ import type { Vitals } from './vitals.ts';
 export interface PoolSet {
   /** Makes the upstreams of a config. Pools whose server, TLS, protocol and connection settings are unchanged go on. */
   apply(upstreams: readonly UpstreamConfig[], instances: Published['instances']): ReadonlyMap<string, Upstream>;
-  /** Retires every pool: resolves when all that runs on them has ended. */
-  close(): Promise<void>;
+  /** Retires every pool: resolves when all that runs on them has ended, or was cut after `graceMs`. */
+  close(graceMs?: number): Promise<void>;
   /** Ends everything that runs, tunnels included, now. */
   destroy(): Promise<void>;
 }
@@ -57,10 +58,14 @@ export function createPools(options: {
       budgets = nextBudgets;
       return named;
     },
-    async close() {
+    async close(graceMs = LIMITS.retiredPoolMs) {
       for (const pool of pools.values()) retire(pool);
       pools = new Map();
+      const cut = setTimeout(() => {
+        for (const pool of retiring) void pool.destroy();
+      }, graceMs);
       await Promise.all([...retiring].map((pool) => pool.retire()));
+      clearTimeout(cut);
     },
     async destroy() {
       const all = [...pools.values(), ...retiring];

@@ -5,6 +5,9 @@ import type { IncomingMessage } from 'node:http';
 import { type Duplex, pipeline, Transform } from 'node:stream';
 import { type Fields, hasField } from '../http/fields.ts';
 
+/** How long one side may take to close after the other did. */
+export const LINGER_MS = 2_000;
+
 /** A head as bytes. `fields` are final. */
 export function headBytes(status: number, text: string, fields: Fields): Buffer {
   let head = `HTTP/1.1 ${status} ${text}\r\n`;
@@ -42,5 +45,18 @@ export function relayAnswer(
       done(null, sized ? null : '0\r\n\r\n');
     },
   });
-  pipeline(answer, body, socket, (error) => onEnd(error ?? null));
+  pipeline(answer, body, socket, (error) => {
+    if (error) socket.destroy();
+    else linger(socket);
+    onEnd(error ?? null);
+  });
+}
+
+/** Our side is closed: reads on until the client closed its own, since closing on unread bytes could cost it the answer. */
+function linger(socket: Duplex): void {
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(cut));
+  socket.on('error', () => {});
+  socket.once('end', () => socket.destroy());
+  socket.resume();
 }

@@ -44,7 +44,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   readonly #options: ServerPoolOptions;
   readonly #pool: Pool;
   /** Requests undici may hold at once. */
-  readonly #places: number;
+  #places: number;
   #taken = 0;
   readonly #waiting = new Set<RunningAttempt>();
   readonly #tunnels = new Set<Tunnel>();
@@ -67,7 +67,12 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
       tls: options.tls,
       http2,
       connectMs: options.connectMs,
-      onConnections: (delta) => vitals.addConnections(spec.slot, options.workerRow, delta),
+      onOpen: (agreed) => {
+        // A server that was offered HTTP/2 and speaks HTTP/1.1 takes one request per connection after all.
+        this.#places = agreed ? options.connections * STREAMS : options.connections;
+        vitals.addConnections(spec.slot, options.workerRow, 1);
+      },
+      onClosed: () => vitals.addConnections(spec.slot, options.workerRow, -1),
     });
     this.#pool = new Pool(originOf(address), {
       connections: options.connections,

@@ -12,7 +12,7 @@ import { connectionNames, stripHopByHop } from '../http/hop.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { ClientSide } from './client-side.ts';
 import { bareHost, tlsName, tlsOptions } from './dial.ts';
-import { headBytes, relayAnswer } from './relay.ts';
+import { headBytes, LINGER_MS, relayAnswer } from './relay.ts';
 import type { FailureWord, Tunnel, TunnelEnd, TunnelRequest } from './upstream.ts';
 
 export interface TunnelInput extends TunnelRequest {
@@ -20,8 +20,6 @@ export interface TunnelInput extends TunnelRequest {
   readonly tls: UpstreamConfig['tls'];
 }
 
-/** How long one side may take to close after the other did. */
-const LINGER_MS = 2_000;
 /** RFC 6455 1.3. */
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 

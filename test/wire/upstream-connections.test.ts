@@ -335,10 +335,3 @@ test('an attempt aborted while it connects sends nothing, and the connection ser
   await pools.destroy();
   await server.close();
 });
-
-test('a kill of one of three servers under 50 concurrent GETs leaves enough in the retry budget', async () => {
-  const { upstream, pools } = fleet(upstreamConfig(), [tcpSpec(1)]);
-  // Each may cost two: once more on the same server, then on another.
-  for (let i = 0; i < 100; i++) assert.equal(upstream.mayRetry(Date.now()), true);
-  await pools.destroy();
-});
