@@ -55,6 +55,8 @@ let lasting: Lasting | null = null;
 let prepared: Prepared | null = null;
 let accessLog: AccessLog | null = null;
 let accessLogConfig = '';
+/** Lines that `accessLog` dropped and the counters know of. */
+let droppedCounted = 0;
 
 const edge = createEdge({
   reusePort: birth.reusePort,
@@ -159,6 +161,7 @@ function accessLogFor(published: Published): AccessLog {
   if (accessLog !== null && text === accessLogConfig) return accessLog;
   const before = accessLog;
   accessLogConfig = text;
+  droppedCounted = 0;
   accessLog = createAccessLog({
     config,
     fd: birth.logFd,
@@ -182,7 +185,10 @@ async function drain(graceMs: number): Promise<void> {
 const heartbeats = new Int32Array(birth.heartbeats);
 const heart = setInterval(() => {
   Atomics.add(heartbeats, birth.row, 1);
-  if (accessLog !== null) counters.set('log_lines_dropped', accessLog.dropped);
+  if (accessLog !== null) {
+    counters.add('log_lines_dropped', accessLog.dropped - droppedCounted);
+    droppedCounted = accessLog.dropped;
+  }
   if (lasting === null) return;
   const { entries, bytes, evictions } = lasting.store.stats();
   counters.set('store_entries', entries);

@@ -18,6 +18,9 @@ import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
 import { invalidateAfter } from './invalidate.ts';
 
+/** How often one request waits for others before it goes alone. */
+const MOST_WAITS = 2;
+
 /** Looks into the store and decides who fetches, if anybody must. */
 export function look(x: Exchange): RequestState {
   const { request, route, runtime } = known(x);
@@ -84,7 +87,7 @@ function shared(
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
   const personal = x.isPrivate && (rules.defaultTtlMs !== null || rules.ttlMs !== null || rules.heuristic > 0);
-  if (request.method !== 'GET' || personal || requestForbidsStoring(request) || x.waits > 1) {
+  if (request.method !== 'GET' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
     if (request.method !== 'GET') x.entry = null;
     return 'fetch';
   }
@@ -127,7 +130,7 @@ function followerNext(x: Exchange, fetch: Fetch): RequestState {
     if (next !== null) return next;
   }
   // A failure of the one who fetched is not everybody's: one of those who waited tries anew.
-  if (outcome.kind === 'failed' && x.waits < 2) {
+  if (outcome.kind === 'failed' && x.waits < MOST_WAITS) {
     x.follows = false;
     x.fetch = null;
     return 'look';
@@ -158,11 +161,10 @@ function followerTakes(
         // Another variant than ours: meet those who want the same one as we do.
         x.fillKey = own;
         x.entry = null;
-        x.follows = false;
-        const running = runtime.state.fills.running(own);
+        const running = x.waits > MOST_WAITS ? undefined : runtime.state.fills.running(own);
+        x.follows = running !== undefined;
         x.fetch = running ?? null;
-        if (running === undefined || x.waits > 1) return 'fetch';
-        return waitAgain(x);
+        return running === undefined ? 'fetch' : 'wait';
       }
     }
     if (fetch.body?.kept !== true) return null;
@@ -171,12 +173,6 @@ function followerTakes(
   x.cacheWord = 'collapsed';
   if (outcome.kind === 'validated') x.entry = outcome.entry;
   return 'deliver';
-}
-
-/** `wait` may not follow `wait`: looking again finds the running fetch of our own variant. */
-function waitAgain(x: Exchange): RequestState {
-  x.fetch = null;
-  return 'look';
 }
 
 function goAlone(x: Exchange): RequestState {

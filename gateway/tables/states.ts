@@ -14,7 +14,7 @@ const requestStates = {
   look: { holds: 'the route caches this method', next: ['deliver', 'fetch', 'wait', 'answer'] },
   wait: {
     holds: 'another request fetches the same key; its head is not there yet',
-    next: ['fetch', 'deliver', 'look', 'answer', 'finished'],
+    next: ['wait', 'fetch', 'deliver', 'look', 'answer', 'finished'],
   },
   fetch: { holds: 'an upstream fetch runs for this request', next: ['deliver', 'look', 'answer', 'finished'] },
   deliver: { holds: 'the head is final; the body flows to the client', next: ['finished'] },

@@ -272,6 +272,23 @@ test('two hundred requests for a cold key make one fetch, and each gets the whol
   assert.equal(seen(), 1);
 });
 
+test('forty requests for two variants of a cold key make two fetches', async () => {
+  const go = Promise.withResolvers<void>();
+  script(async (request, reply) => {
+    await go.promise;
+    await reply.send(200, { 'cache-control': 'max-age=60', vary: 'accept-language' }, `in ${request.header('accept-language')}`);
+  });
+  const languages = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'de' : 'en'));
+  const answers = languages.map((language) => get(path, { 'accept-language': language }));
+  await active(40);
+  go.resolve();
+  assert.deepEqual(
+    (await Promise.all(answers)).map(({ body }) => body),
+    languages.map((language) => `in ${language}`),
+  );
+  assert.equal(seen(), 2);
+});
+
 test('followers of an answer that proves uncacheable go on their own, at once and in parallel', async () => {
   const go = Promise.withResolvers<void>();
   let running = 0;
