@@ -89,6 +89,7 @@ class FakeDownstream implements Downstream {
   readonly receivedMs = NOW_MS;
   bodyBytesSent = 0;
   headSent = false;
+  readonly refusal = null;
   status = 0;
   responseFields: Fields = [];
   onDrain: (() => void) | null = null;

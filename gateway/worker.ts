@@ -23,6 +23,7 @@ import { createPools } from './upstream/pools.ts';
 import { Vitals } from './upstream/vitals.ts';
 
 const HEARTBEAT_MS = 500;
+const POOLS_CLOSE_MS = 1_000;
 
 const birth = workerData as WorkerBirth;
 if (parentPort === null) throw new Error('worker.ts runs only as a worker thread');
@@ -175,7 +176,8 @@ function accessLogFor(published: Published): AccessLog {
 
 async function drain(graceMs: number): Promise<void> {
   const { drained, cut } = await edge.drain(graceMs);
-  await pools.close();
+  // What still runs serves no client; the store may have had use for it, but not for longer than this.
+  await pools.close(POOLS_CLOSE_MS);
   clearInterval(heart);
   await accessLog?.end();
   say({ kind: 'drained', finished: drained, cut });

@@ -98,7 +98,7 @@ export function readYaml(source: SourceText): ReadYaml {
 function parse(text: string, source: SourceText): Document.Parsed | { readonly problem: Problem } {
   try {
     // Duplicate keys are found in toTree: the parser compares every key with every other.
-    return parseDocument(text, { prettyErrors: false, uniqueKeys: false, version: '1.2', logLevel: 'silent' });
+    return parseDocument(text, { prettyErrors: false, uniqueKeys: false, version: '1.2' });
   } catch (error) {
     // A RangeError of the recursive parser (CVE-2026-33532), or a bug in it: either way an unreadable file.
     const start: Span = { start: 0, end: 1 };

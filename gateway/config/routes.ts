@@ -162,18 +162,38 @@ function unknownPlaceholder(template: string, known: readonly string[]): string 
   return null;
 }
 
+/** An absolute address whose host the template names: behind it comes "/", "?" or a placeholder that begins with "/". */
+const ABSOLUTE =
+  /^https?:\/\/(\{host\}|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?((\/|\?|\{target\}|\{path\})[\x21-\x7e]*)?$/;
+
+/** Whether no request can turn the redirect to another host: "/{path}" could become "//other.example" (CWE-601). */
+function leadsWhereItSays(template: string): boolean {
+  if (ABSOLUTE.test(template)) return true;
+  const samples: readonly (readonly [path: string, query: string])[] = [
+    ['/', ''],
+    ['/', '?q'],
+    ['/p', ''],
+    ['/p/', '?q'],
+  ];
+  return samples.every(([path, query]) => {
+    const values: Readonly<Record<string, string>> = {
+      '{target}': path + query,
+      '{path}': path,
+      '{query}': query,
+      '{host}': 'h',
+    };
+    const filled = template.replace(/\{[a-z]+\}/g, (placeholder) => values[placeholder] ?? '');
+    return /^\/(?![/\\])[\x21-\x7e]*$/.test(filled);
+  });
+}
+
 const redirectTo = checked<string>((input) => {
   const advice = 'must be an address such as "https://api.example.com{target}" or a path';
   if (typeof input !== 'string') return refused('wrong-type', advice);
   const unknown = unknownPlaceholder(input, ['{target}', '{path}', '{query}', '{host}']);
   if (unknown !== null)
     return refused('bad-value', `knows {target} (path and query), {path}, {query} and {host}, not ${unknown}`);
-  // A request's path must never end up as a part of the host: after the authority comes "/", "?" or a placeholder that begins with "/".
-  if (
-    !/^(https?:\/\/(\{host\}|[^/?#\s@\\{}]+)(:[0-9]{1,5})?((\/|\?|\{target\}|\{path\})[\x21-\x7e]*)?|\/(?![/\\])[\x21-\x7e]*|(\{target\}|\{path\})[\x21-\x7e]*)$/.test(
-      input,
-    )
-  ) {
+  if (!leadsWhereItSays(input)) {
     return refused('bad-value', advice, /^[\w-]+(\.[\w-]+)+/.test(input) ? offer(`https://${input}`) : '');
   }
   return parsed(input);

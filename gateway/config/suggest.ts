@@ -29,8 +29,8 @@ export function editDistance(left: string, right: string): number {
 }
 
 /**
- * The candidate that `word` most likely meant, or null. Case, dashes and a plural "s" cost nothing that matters; else at
- * most one edit per three letters is forgiven. Ties go to the earlier candidate.
+ * The candidate that `word` most likely meant, or null. Case and dashes cost nothing, one that begins with the other is
+ * close; else at most one edit per three letters is forgiven. Ties go to the earlier candidate.
  */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   if (word.length > LONGEST) return null;
@@ -39,7 +39,7 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of candidates) {
     if (candidate.length > LONGEST || candidate === word) continue;
-    const distance = editDistance(wanted, plain(candidate));
+    const distance = isBeginning(wanted, plain(candidate)) ? 1 : editDistance(wanted, plain(candidate));
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -52,6 +52,12 @@ export function nearest(word: string, candidates: readonly string[]): string | n
 export function didYouMean(word: string, candidates: readonly string[]): string {
   const found = nearest(word, candidates);
   return found === null ? '' : `did you mean "${found}"?`;
+}
+
+/** "warning" for "warn", "head" for "header". */
+function isBeginning(left: string, right: string): boolean {
+  const shorter = Math.min(left.length, right.length);
+  return shorter >= 3 && left.slice(0, shorter) === right.slice(0, shorter);
 }
 
 function plain(word: string): string {

@@ -7,6 +7,10 @@ const SIZE_BYTES: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1_0
 
 /** What people write instead, and what they most likely mean. */
 const DURATION_WORDS: Readonly<Record<string, string>> = {
+  s: 's',
+  m: 'm',
+  h: 'h',
+  d: 'd',
   msec: 'ms',
   millis: 'ms',
   millisecond: 'ms',

@@ -104,6 +104,11 @@ export class Http1Exchange implements Downstream {
     return this.body === null || this.#request.complete;
   }
 
+  /** Nothing has ended it yet. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
   /** Bytes written and not yet handed to the kernel. */
   get pendingBytes(): number {
     return this.#response.writableLength;

@@ -278,11 +278,17 @@ class Http1Connection implements Protocol, Http1Owner {
     const exchange = new Http1Exchange(this, request, response, expects, clock());
     this.#current = exchange;
     const word = refusalOf(request, verdict);
-    if (word === null) {
-      this.#context.onExchange(exchange);
-    } else {
+    if (word !== null) {
       this.problem(word, request.method ?? '');
       exchange.refuse(word);
+    } else if (exchange.body === null) {
+      this.#context.onExchange(exchange);
+    } else {
+      // After the parser has seen the rest of this packet: a small body is then here whole, so that an answer without a
+      // look at it need not end the connection, and a body that is malformed at once never reaches the machine.
+      queueMicrotask(() => {
+        if (exchange.isOpen) this.#context.onExchange(exchange);
+      });
     }
   }
 

@@ -3,6 +3,7 @@
 
 import type { Readable } from 'node:stream';
 import type { Fields } from '../http/fields.ts';
+import type { ErrorWord } from '../tables/errors.ts';
 
 export interface Downstream {
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
@@ -29,6 +30,8 @@ export interface Downstream {
   readonly bodyBytesSent: number;
   /** Whether a head was written. */
   readonly headSent: boolean;
+  /** The word with which the protocol itself ended this exchange (a body that came too slowly); null = it did not. */
+  readonly refusal: ErrorWord | null;
 
   /** The client is waiting for leave to send its body (Expect: 100-continue): writes the 100 once, on first use of body. */
   allowBody(): void;

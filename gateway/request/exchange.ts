@@ -11,7 +11,7 @@ import type { RequestHead } from '../http/request.ts';
 import type { Runtime } from '../runtime.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
-import type { ErrorWord } from '../tables/errors.ts';
+import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
 import type { Instance, Upstream } from '../upstream/upstream.ts';
@@ -189,6 +189,12 @@ export class Exchange implements Waiter {
     const { runtime, downstream, fetch } = this;
     const { state } = runtime;
     this.clearTimer();
+    const { refusal } = downstream;
+    if (refusal !== null) {
+      this.reason = refusal;
+      this.error = refusal;
+      if (this.status === 0) this.status = ERRORS[refusal].status;
+    }
     const nowMs = state.now();
     const bytesOut = downstream.bodyBytesSent + this.tunnelBytesOut;
     const bytesIn = (this.upload?.bytes ?? 0) + this.tunnelBytesIn;
