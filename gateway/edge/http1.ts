@@ -286,7 +286,7 @@ class Http1Connection implements Protocol, Http1Owner {
     } else {
       // After the parser has seen the rest of this packet: a small body is then here whole, so that an answer without a
       // look at it need not end the connection, and a body that is malformed at once never reaches the machine.
-      queueMicrotask(() => {
+      setImmediate(() => {
         if (exchange.isOpen) this.#context.onExchange(exchange);
       });
     }

@@ -185,13 +185,19 @@ for (const chunk of badChunks) {
       },
     });
     const client = await open(edge);
-    await client.send(`${POST}Transfer-Encoding: chunked\r\n\r\n${chunk}\r\n${SMUGGLED}`);
+    await client.send(`${POST}Transfer-Encoding: chunked\r\n\r\n`);
+    while (edge.exchanges.length === 0) await new Promise(setImmediate);
+    await client.send(`${chunk}\r\n${SMUGGLED}`);
     const { status, headers } = await client.readResponse();
     assert.deepEqual([status, headers.connection], [400, 'close']);
     assert.equal(await edge.closed(0), false);
-    assert.equal(edge.exchanges[0]?.downstream.body?.destroyed, true);
     assert.equal(failed, true);
-    assert.equal(edge.exchanges.length, 1);
+
+    const atOnce = await open(edge);
+    await atOnce.send(`${POST}Transfer-Encoding: chunked\r\n\r\n${chunk}\r\n${SMUGGLED}`);
+    assert.equal((await atOnce.readResponse()).status, 400);
+    assert.equal(await atOnce.readAll(), '');
+    assert.equal(edge.exchanges.length, 1, 'what is broken when it comes never reaches the machine');
   });
 }
 
@@ -539,4 +545,24 @@ test('an ignored Upgrade is answered as a plain request and is the last one: Nod
     assert.equal(await client.readAll(), '');
     assert.equal(shared.exchanges.length, before + 2);
   }
+});
+
+test('a small body that nobody reads does not end the connection', async () => {
+  const edge = await start({ answer: (downstream) => downstream.whole(404, [], Buffer.from('no'), false) });
+  const client = await open(edge);
+  for (let i = 0; i < 3; i++) {
+    await client.send(`${POST}Content-Length: 5\r\n\r\nhello`);
+    const { status, headers } = await client.readResponse();
+    assert.deepEqual([status, headers.connection], [404, undefined]);
+  }
+});
+
+test('a client that leaves between two requests of a pipeline: those behind never begin', async () => {
+  const edge = await start({ answer: () => {} });
+  const client = await open(edge);
+  await client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok');
+  while (edge.exchanges.length === 0) await new Promise(setImmediate);
+  edge.exchanges[0]?.downstream.abort();
+  assert.equal(await edge.closed(0), false);
+  assert.deepEqual([edge.exchanges.length, edge.edge.stats().exchanges], [1, 0]);
 });
