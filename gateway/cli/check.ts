@@ -50,7 +50,7 @@ async function check(flag: string | undefined, json: boolean, host: Host): Promi
     else host.writeError(`sluice: ${found.problem}`);
     return EXIT.config;
   }
-  const loaded = await loadWithRoutes(found.path, host.env, host.now());
+  const loaded = await loadWithRoutes(found.path, host);
   const problems = loaded.ok ? loaded.warnings : loaded.problems;
   if (json) {
     host.writeOut(problemsAsJson(problems));

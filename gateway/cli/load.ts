@@ -1,13 +1,14 @@
 // Loads a configuration as the commands need it: with the warnings that only the routes together can give.
 
 import type { Config } from '../config/config.ts';
-import type { Environment, LoadResult } from '../config/load.ts';
+import type { LoadResult } from '../config/load.ts';
 import type { Problem } from '../config/problems.ts';
+import type { Host } from './host.ts';
 
 /** loadConfig, and a warning for every route that can never match. */
-export async function loadWithRoutes(path: string, env: Environment, nowMs: number): Promise<LoadResult> {
+export async function loadWithRoutes(path: string, host: Host): Promise<LoadResult> {
   const { loadConfig } = await import('../config/load.ts');
-  const loaded = await loadConfig(path, env, nowMs);
+  const loaded = await loadConfig(path, host.env, host.now(), host.folder);
   if (!loaded.ok) return loaded;
   const shadowed = await shadowWarnings(loaded.config, loaded.lines);
   return { ...loaded, warnings: [...loaded.warnings, ...shadowed] };

@@ -36,12 +36,7 @@ export function addRun(program: Command, host: Host, finish: Finish): void {
       }
       const { path } = found;
       finish(
-        await runOn(
-          () => loadWithRoutes(path, host.env, host.now()),
-          resolve(host.folder, path),
-          options.trace === 'states',
-          host,
-        ),
+        await runOn(() => loadWithRoutes(path, host), resolve(host.folder, path), options.trace === 'states', host),
       );
     });
 }

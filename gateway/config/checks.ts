@@ -322,8 +322,14 @@ function checkEffects(
 }
 
 function checkUse(pieces: Pieces, reporter: Reporter, problems: Problem[]): void {
-  const used = new Set(pieces.routes.flatMap(({ raw }) => namedUpstreams(raw).map((target) => target.name)));
-  for (const name of pieces.upstreams.keys()) {
+  const names = [...pieces.upstreams.keys()];
+  const used = new Set<string>();
+  for (const { raw } of pieces.routes) {
+    // A misspelt name is a use, too; what is wrong with it has been said.
+    for (const { name } of namedUpstreams(raw))
+      used.add(pieces.upstreams.has(name) ? name : (nearest(name, names) ?? name));
+  }
+  for (const name of names) {
     if (!used.has(name))
       problems.push(reporter.warning('unused-upstream', ['upstreams', name], 'is used by no route', { atKey: true }));
   }

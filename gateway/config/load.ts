@@ -46,25 +46,25 @@ const MOST_PROBLEMS = 200;
 /** Files that one configuration may name. */
 const MOST_FILES = 1000;
 
-/** Reads and checks a file. Relative paths in it start from its folder. `nowMs` (since the epoch) judges the validity of certificates. */
-export async function loadConfig(path: string, env: Environment, nowMs: number): Promise<LoadResult> {
-  const bytes = await readBounded(path, LIMITS.configBytes);
-  if (!('bytes' in bytes)) {
-    const source = new SourceText(path, '');
-    const problem = bytes.tooLarge
+/**
+ * Reads and checks a file. A relative `path` starts from `folder` (by default where the process works) and is shown as it is;
+ * relative paths in the file start from its own folder. `nowMs` (since the epoch) judges the validity of certificates.
+ */
+export async function loadConfig(path: string, env: Environment, nowMs: number, folder = ''): Promise<LoadResult> {
+  const absolute = resolve(folder, path);
+  const source = new SourceText(path, '');
+  const read = await readBounded(absolute, LIMITS.configBytes);
+  if (!('bytes' in read)) {
+    const help = 'name the file by -c, or write one by: sluice init';
+    const problem = read.tooLarge
       ? tooLarge(source)
-      : source.error('unreadable-file', null, `${path} ${bytes.failure}`, {
-          help: 'name the file by -c, or write one by: sluice init',
-        });
+      : source.error('unreadable-file', null, `${path} ${read.failure}`, { help });
     return { ok: false, problems: [problem] };
   }
-  const text = decodeUtf8(bytes.bytes);
+  const text = decodeUtf8(read.bytes);
   if (text === null)
-    return {
-      ok: false,
-      problems: [new SourceText(path, '').error('unreadable-file', null, `${path} is not UTF-8 text`)],
-    };
-  return parseConfig(text, { file: path, folder: dirname(resolve(path)), env, readFile: readNamedFile, nowMs });
+    return { ok: false, problems: [source.error('unreadable-file', null, `${path} is not UTF-8 text`)] };
+  return parseConfig(text, { file: path, folder: dirname(absolute), env, readFile: readNamedFile, nowMs });
 }
 
 /** Checks a text. Everything that is wrong comes at once, in the order of the file. */

@@ -259,10 +259,14 @@ const rewrite = checked<string>((input) => {
     return refused('bad-value', 'must have printable ASCII without "#" in its query');
   if (/\/(\.|%2e){1,2}\{/i.test(path))
     return refused('bad-value', 'must not have "." or ".." in front of a placeholder');
-  // Whatever a placeholder begins and ends with, the path stays a path.
-  for (const filler of ['x', '', 'x/', '/x']) {
-    const sample = normalisedPath(path.replace(/\{(rest|path)\}/g, filler).replace(/\/{2,}/g, '/'));
-    if (!sample.ok) return refused('bad-value', sample.message);
+  // Whatever the placeholders begin and end with, the path stays a path.
+  const fillers = ['x', '', '/', 'x/', '/x'];
+  for (const rest of fillers) {
+    for (const whole of fillers) {
+      const filled = path.replaceAll('{rest}', rest).replaceAll('{path}', whole);
+      const sample = normalisedPath(filled.replace(/\/{2,}/g, '/'));
+      if (!sample.ok) return refused('bad-value', sample.message);
+    }
   }
   return parsed(input);
 }, 'path');
