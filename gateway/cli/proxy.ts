@@ -16,6 +16,7 @@ Examples:
 interface ProxyFlags {
   readonly listen: readonly string[];
   readonly cache?: string;
+  readonly admin?: string;
 }
 
 /** Adds the command to the program. */
@@ -34,6 +35,7 @@ export function addProxy(program: Command, host: Host, finish: Finish): void {
       '--cache <rule>',
       'off, auto (obey the servers), or a duration for answers that say nothing (default: auto)',
     )
+    .option('--admin <address>', 'where the admin API listens (default: nowhere)')
     .addHelpText('after', EXAMPLES)
     .action(async (urls: readonly string[], flags: ProxyFlags) => {
       const { proxyConfig } = await import('../config/proxy.ts');
@@ -41,6 +43,7 @@ export function addProxy(program: Command, host: Host, finish: Finish): void {
         folder: host.folder,
         listen: flags.listen,
         ...(flags.cache === undefined ? {} : { cache: flags.cache }),
+        ...(flags.admin === undefined ? {} : { admin: flags.admin }),
       });
       if (!made.ok) {
         const { formatProblems } = await import('../config/report.ts');

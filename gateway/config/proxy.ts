@@ -17,6 +17,8 @@ export interface ProxyOptions {
   readonly listen?: readonly string[];
   /** off, auto or a duration; by default auto. */
   readonly cache?: string;
+  /** Address of the admin API; by default there is none, so that any number of these may run. */
+  readonly admin?: string;
 }
 
 /** Proxy and cache in front of these servers. "8001" and "localhost:8001" count as local http servers. */
@@ -28,6 +30,7 @@ export function proxyConfig(urls: readonly string[], options: ProxyOptions): Loa
     version: 1,
     ...(options.listen === undefined || options.listen.length === 0 ? {} : { listen: { http: [...options.listen] } }),
     cache: { default: options.cache ?? 'auto' },
+    ...(options.admin === undefined ? {} : { admin: { listen: options.admin } }),
     upstreams: { api: { servers, host } },
     routes: [{ match: '/*', upstream: 'api' }],
   };
@@ -45,7 +48,8 @@ export function proxyConfig(urls: readonly string[], options: ProxyOptions): Loa
   const complete = completePieces(pieces, () => '');
   if (complete === null || all.some((problem) => problem.severity === 'error')) return { ok: false, problems: all };
   const config = resolveConfig(complete, { file: '', folder: options.folder, texts: new Map(), hosts: [] });
-  return { ok: true, config, warnings: all, lines: [] };
+  const admin = options.admin === undefined ? { ...config.admin, listen: null } : config.admin;
+  return { ok: true, config: { ...config, admin }, warnings: all, lines: [] };
 }
 
 function withScheme(text: string): string {
