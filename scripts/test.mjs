@@ -12,7 +12,7 @@ import { missingPeers, PEERS } from './peers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** One test may take this long: the slowest waits 90 s for an upstream's answer. */
+/** A test, and a whole suite, may take this long (node:test has one bound for both): the slowest waits 90 s for an answer. */
 const TEST_TIMEOUT_MS = 150_000;
 /** The order of folders: what tells most in the least time first; long waits start before the many short ones. */
 const ORDER = ['test/pure/', 'test/architecture', 'test/check', 'test/real/slow', 'test/wire/'];
@@ -89,6 +89,7 @@ const results = run({
   cwd: root,
   concurrency: Math.max(2, availableParallelism() - 1),
   timeout: TEST_TIMEOUT_MS,
+  execArgv: ['--import', new URL('../test/helpers/leaks.ts', import.meta.url).href],
   ...(name === undefined ? {} : { testNamePatterns: [new RegExp(name)] }),
 });
 results.on('test:fail', (event) => {
