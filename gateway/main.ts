@@ -12,7 +12,7 @@ const host: Host = {
   nodeVersion: process.versions.node,
   execPath: process.execPath,
   pid: process.pid,
-  startedMs: Date.now() - performance.now(),
+  startedMs: Math.round(performance.timeOrigin),
   stdoutIsTerminal: process.stdout.isTTY === true,
   stderrIsTerminal: process.stderr.isTTY === true,
   stdoutFd: 1,

@@ -1,10 +1,9 @@
 // `sluice check`: everything that is wrong with a configuration, and nothing else. Opens no socket, starts nothing.
 
 import type { Command } from 'commander';
-import { EXIT, type Host, wantsColour } from './host.ts';
+import { EXIT, type Finish, type Host, wantsColour } from './host.ts';
 import { loadWithRoutes } from './load.ts';
 import { findConfig } from './lookup.ts';
-import type { Finish } from './program.ts';
 
 const EXAMPLES = `
 Examples:

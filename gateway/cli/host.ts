@@ -41,3 +41,6 @@ export function wantsColour(env: Host['env'], isTerminal: boolean): boolean {
   if (forced !== undefined) return forced !== '0' && forced !== 'false';
   return isTerminal && env.TERM !== 'dumb';
 }
+
+/** Where a command says how it ended. */
+export type Finish = (code: number) => void;

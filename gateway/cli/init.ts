@@ -3,8 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { EXIT, type Host } from './host.ts';
-import type { Finish } from './program.ts';
+import { EXIT, type Finish, type Host } from './host.ts';
 import { FASTAPI_ADVICE, FASTAPI_TEMPLATE, TEMPLATE } from './templates.ts';
 
 const EXAMPLES = `

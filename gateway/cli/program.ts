@@ -3,14 +3,11 @@
 
 import { Command, CommanderError } from 'commander';
 import { addCheck } from './check.ts';
-import { EXIT, type Host } from './host.ts';
+import { EXIT, type Finish, type Host } from './host.ts';
 import { addInit } from './init.ts';
 import { addProxy } from './proxy.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
-
-/** What a command ends with goes here. */
-export type Finish = (code: number) => void;
 
 const EXAMPLES = `
 Examples:

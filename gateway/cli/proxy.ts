@@ -1,8 +1,7 @@
 // `sluice proxy URL...`: the gateway without a file, in front of the servers named on the command line.
 
 import type { Command } from 'commander';
-import { EXIT, type Host, wantsColour } from './host.ts';
-import type { Finish } from './program.ts';
+import { EXIT, type Finish, type Host, wantsColour } from './host.ts';
 import { runOn } from './run.ts';
 
 const EXAMPLES = `

@@ -4,10 +4,9 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { LoadResult } from '../config/load.ts';
 import type { RunOptions } from '../control/options.ts';
-import { EXIT, type Host, wantsColour } from './host.ts';
+import { EXIT, type Finish, type Host, wantsColour } from './host.ts';
 import { loadWithRoutes } from './load.ts';
 import { findConfig } from './lookup.ts';
-import type { Finish } from './program.ts';
 
 const EXAMPLES = `
 Signals: SIGHUP reloads the file (a change of it does, too), SIGTERM and SIGINT finish what is in flight and end;

@@ -1,8 +1,7 @@
 // `sluice schema`: what gateway.yaml may hold, as JSON Schema for editors or as Markdown for people.
 
 import type { Command } from 'commander';
-import { EXIT, type Host } from './host.ts';
-import type { Finish } from './program.ts';
+import { EXIT, type Finish, type Host } from './host.ts';
 
 const EXAMPLES = `
 Examples:

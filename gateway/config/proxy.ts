@@ -30,7 +30,7 @@ export function proxyConfig(urls: readonly string[], options: ProxyOptions): Loa
     version: 1,
     ...(options.listen === undefined || options.listen.length === 0 ? {} : { listen: { http: [...options.listen] } }),
     cache: { default: options.cache ?? 'auto' },
-    ...(options.admin === undefined ? {} : { admin: { listen: options.admin } }),
+    admin: { listen: options.admin ?? 'off' },
     upstreams: { api: { servers, host } },
     routes: [{ match: '/*', upstream: 'api' }],
   };
@@ -48,8 +48,7 @@ export function proxyConfig(urls: readonly string[], options: ProxyOptions): Loa
   const complete = completePieces(pieces, () => '');
   if (complete === null || all.some((problem) => problem.severity === 'error')) return { ok: false, problems: all };
   const config = resolveConfig(complete, { file: '', folder: options.folder, texts: new Map(), hosts: [] });
-  const admin = options.admin === undefined ? { ...config.admin, listen: null } : config.admin;
-  return { ok: true, config: { ...config, admin }, warnings: all, lines: [] };
+  return { ok: true, config, warnings: all, lines: [] };
 }
 
 function withScheme(text: string): string {

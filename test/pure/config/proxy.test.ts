@@ -17,6 +17,7 @@ test('is what a file with these servers means', async () => {
   const written = await configOf(`version: 1
 listen: { http: ":9000" }
 cache: { default: 30s }
+admin: { listen: off }
 upstreams: { api: ["http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://localhost:8003", "unix:/run/a.sock"] }
 routes: [{ match: "/*", upstream: api }]`);
   assert.equal(made.config.hash, written.hash);
@@ -51,4 +52,13 @@ test('a dollar sign in a server is only a dollar sign', () => {
   assert.ok(made.ok);
   const [server] = made.config.upstreams[0]?.servers ?? [];
   assert.equal(server?.address.kind === 'unix' && server.address.path, '/run/${A}.sock');
+});
+
+test('the admin API listens only where it is asked to', () => {
+  const without = proxyConfig(['http://127.0.0.1:9900'], { folder });
+  assert.ok(without.ok);
+  assert.equal(without.config.admin.listen, null);
+  const exposed = proxyConfig(['http://127.0.0.1:9900'], { folder, admin: '127.0.0.1:9900' });
+  assert.ok(!exposed.ok);
+  assert.equal(exposed.problems[0]?.code, 'admin-exposed');
 });
