@@ -30,8 +30,12 @@ function install() {
   process.stderr.write('sluice: installing dependencies (npm ci)...\n');
   // Warnings would only say that npm itself runs on an older Node than the program will.
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  // npm's own report goes to stderr too: stdout belongs to the program that starts after this.
-  const done = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+  // The very npm that runs this script, on the very Node it runs on: inside npm scripts, `npm` and `node` on PATH may be
+  // ones out of node_modules, which `npm ci` is about to remove. Its report goes to stderr: stdout is the program's.
+  const { npm_node_execpath: node, npm_execpath: cli = '' } = process.env;
+  const own = node !== undefined && /npm-cli\.c?js$/.test(cli);
+  const options = { cwd: root, stdio: ['ignore', 2, 2], shell: !own && process.platform === 'win32' };
+  const done = own ? spawnSync(node, [cli, ...args], options) : spawnSync('npm', args, options);
   if (done.status === 0) return;
   const how = done.error ? done.error.message : `npm ended with ${done.status ?? done.signal}`;
   giveUp([
