@@ -208,10 +208,14 @@ export const routeCacheSchema: z.ZodType<CacheChoice, unknown> = z.union([cacheW
   error: () => 'must be off, auto, a duration such as 30s, or a map',
 });
 
-/** The rules of one route: its own choice, or the general one, with the general parts filled in. */
-export function cacheRules(own: CacheChoice | null, general: CacheSection): CacheRules {
+/**
+ * The rules of one route: its own choice, or the general one, with the general parts filled in. Fields by which the route
+ * is `matched` are part of its key: another route may answer the same URL without them.
+ */
+export function cacheRules(own: CacheChoice | null, general: CacheSection, matched: readonly string[]): CacheRules {
   const chosen = own ?? general.default;
-  const key: CacheRules['key'] = { ...general.key, ...chosen.key };
+  const written: CacheRules['key'] = { ...general.key, ...chosen.key };
+  const key: CacheRules['key'] = { ...written, headers: [...new Set([...written.headers, ...matched])] };
   const named = new Set([...chosen.ignore, ...key.headers]);
   return {
     mode: chosen.mode,

@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import { type Path, type Place, pathKey, type Tree } from './document.ts';
+import { isSecretName } from './headers.ts';
 import { PROBLEM_CODES, type Problem, type ProblemCode, type SourceText, type Span } from './problems.ts';
 import { fileSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
@@ -110,9 +111,9 @@ export class Reporter {
         return [this.error('wrong-type', path, `${issue.message}${this.#got(path)}`)];
       }
       case 'custom': {
-        const { code, hint, atKey } = readParams(issue.params);
+        const { code, hint } = readParams(issue.params);
         if (code === 'missing-key') return [this.error(code, path, issue.message)];
-        return [this.error(code, path, `${issue.message}${atKey ? '' : this.#got(path)}`, { hint, atKey })];
+        return [this.error(code, path, `${issue.message}${this.#got(path)}`, { hint })];
       }
       case 'invalid_type': {
         if (valueAt(this.#tree.value, path) === undefined) return [this.error('missing-key', path, 'is missing')];
@@ -133,10 +134,13 @@ export class Reporter {
           }),
         ];
       }
-      case 'invalid_key':
-        return [
-          this.error('bad-value', path, issue.issues[0]?.message ?? 'has a name that is not allowed', { atKey: true }),
-        ];
+      case 'invalid_key': {
+        const [inner] = issue.issues;
+        if (inner?.code !== 'custom')
+          return [this.error('bad-value', path, inner?.message ?? 'has a name that is not allowed', { atKey: true })];
+        const { code, hint } = readParams(inner.params);
+        return [this.error(code, path, inner.message, { hint, atKey: true })];
+      }
       case 'too_small':
       case 'too_big':
         return [
@@ -175,7 +179,7 @@ export class Reporter {
   /** ' (got "10x")', from the text as written, so that no variable's value is shown. */
   #got(path: Path): string {
     const place = this.#tree.places.get(pathKey(path));
-    if (place === undefined) return '';
+    if (place === undefined || isSecretName(String(path.at(-1)).toLowerCase())) return '';
     if (place.written !== null) return place.written === '' ? '' : ` (got ${quoted(place.written)})`;
     return Array.isArray(valueAt(this.#tree.value, path)) ? ' (got a list)' : ' (got a map)';
   }
@@ -259,13 +263,13 @@ function isRootMismatch(issue: z.core.$ZodIssue): boolean {
   return issue.code === 'custom' && readParams(issue.params).code === 'wrong-type';
 }
 
-function readParams(params: unknown): { readonly code: ProblemCode; readonly hint: string; readonly atKey: boolean } {
+function readParams(params: unknown): { readonly code: ProblemCode; readonly hint: string } {
   const record = isRecord(params) ? params : {};
-  const code =
-    typeof record.code === 'string' && Object.hasOwn(PROBLEM_CODES, record.code)
-      ? (record.code as ProblemCode)
-      : 'bad-value';
-  return { code, hint: typeof record.hint === 'string' ? record.hint : '', atKey: record.atKey === true };
+  const known = typeof record.code === 'string' && Object.hasOwn(PROBLEM_CODES, record.code);
+  return {
+    code: known ? (record.code as ProblemCode) : 'bad-value',
+    hint: typeof record.hint === 'string' ? record.hint : '',
+  };
 }
 
 function isCollection(place: Place): boolean {

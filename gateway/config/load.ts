@@ -10,7 +10,7 @@ import { filesNamed, readYaml, toTree } from './document.ts';
 import { checkFiles, namedFiles } from './files.ts';
 import { isRecord, Reporter } from './issues.ts';
 import { type Pieces, readPieces } from './pieces.ts';
-import { type Problem, SourceText, type Span } from './problems.ts';
+import { consequencesOf, type Problem, SourceText, type Span } from './problems.ts';
 import { type CompletePieces, resolveConfig } from './resolve.ts';
 import { formatSize } from './units.ts';
 
@@ -107,17 +107,6 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     return { ok: false, problems: inOrder(problems, source) };
   const config = resolveConfig(complete, { file: options.file, folder: options.folder, texts, hosts: checked.hosts });
   return { ok: true, config, warnings: inOrder(problems, source), lines: text.split(/\r?\n/) };
-}
-
-/** Whether a problem stands where another one has been reported that explains it. */
-function consequencesOf(spoiled: readonly Span[], source: SourceText): (problem: Problem) => boolean {
-  const columns = new Map<number, { readonly from: number; readonly to: number }[]>();
-  for (const span of spoiled) {
-    const { line, column } = source.placeOf(span.start);
-    columns.set(line, [...(columns.get(line) ?? []), { from: column, to: column + span.end - span.start }]);
-  }
-  return (problem) =>
-    columns.get(problem.line)?.some(({ from, to }) => problem.column >= from && problem.column < to) ?? false;
 }
 
 /** All parts, or null when one of them could not be read. `at` says where the route of an index stands. */

@@ -54,7 +54,7 @@ export const PROBLEM_CODES: Readonly<Record<ProblemCode, string>> = codes;
 export interface Problem {
   readonly severity: 'error' | 'warning';
   readonly code: ProblemCode;
-  /** One sentence without a full stop. Never holds the value of a variable or of a secret file. */
+  /** One sentence without a full stop. A value that a variable or a secret file gave is not quoted in it; addresses and names are. */
   readonly message: string;
   /** As the operator named it. */
   readonly file: string;
@@ -63,7 +63,7 @@ export interface Problem {
   readonly column: number;
   /** How many columns are marked, at least 1. */
   readonly width: number;
-  /** The source line as it stands in the file. */
+  /** The source line as it stands in the file, stars in place of secrets. */
   readonly source: string;
   /** Stands beside the caret: `did you mean "upstream"?`; '' when there is none. */
   readonly hint: string;
@@ -83,11 +83,25 @@ export interface Span {
   readonly end: number;
 }
 
+/** A key that names a secret, and its value as written. */
+const SECRET_VALUE =
+  /((?:token|secret|password|api[-_]?key|authorization|cookie)["']?\s*:\s+)("[^"]*"|'[^']*'|[^\s"',}#][^,}#]*)/gi;
+
+/** The line with stars for secrets that stand in the file: problems are logged, and logs travel. Places stay where they are. */
+function withoutSecrets(line: string): string {
+  return line.replace(
+    SECRET_VALUE,
+    (_, key: string, value: string) =>
+      key + (value.includes('${') || /^\s*[[{]/.test(value) ? value : '*'.repeat(value.length)),
+  );
+}
+
 /** The text of one file: turns spans into problems. */
 export class SourceText {
   readonly file: string;
   readonly text: string;
   readonly #lineStarts: number[] = [0];
+  #shown: { readonly line: number; readonly text: string } = { line: 0, text: '' };
 
   constructor(file: string, text: string) {
     this.file = file;
@@ -116,6 +130,12 @@ export class SourceText {
     return this.text.slice(start, end === undefined ? undefined : end - 1).replace(/\r$/, '');
   }
 
+  /** Kept until the next line is asked for: a file may be one line with thousands of problems. */
+  #shownLine(line: number): string {
+    if (this.#shown.line !== line) this.#shown = { line, text: withoutSecrets(this.lineAt(line)) };
+    return this.#shown.text;
+  }
+
   error(code: ProblemCode, span: Span | null, message: string, advice: Advice = {}): Problem {
     return this.#problem('error', code, span, message, advice);
   }
@@ -134,8 +154,38 @@ export class SourceText {
     const common = { severity, code, message, file: this.file, hint: advice.hint ?? '', help: advice.help ?? '' };
     if (span === null) return { ...common, line: 0, column: 0, width: 1, source: '' };
     const { line, column } = this.placeOf(span.start);
-    const source = this.lineAt(line);
+    const source = this.#shownLine(line);
     const width = Math.max(1, Math.min(span.end - span.start, source.length - column + 1));
     return { ...common, line, column, width, source };
   }
+}
+
+/**
+ * Whether a problem stands in one of these spans, whose own problem has been reported and explains it. By binary search: one
+ * line may have thousands of both.
+ */
+export function consequencesOf(spoiled: readonly Span[], source: SourceText): (problem: Problem) => boolean {
+  const places = [...spoiled]
+    .sort((left, right) => left.start - right.start)
+    .map((span) => ({ ...source.placeOf(span.start), length: span.end - span.start }));
+  const isBefore = (problem: Problem, index: number): boolean => {
+    const place = places[index];
+    return (
+      place !== undefined &&
+      (place.line < problem.line || (place.line === problem.line && place.column <= problem.column))
+    );
+  };
+  return (problem) => {
+    let low = 0;
+    let high = places.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (isBefore(problem, middle)) low = middle + 1;
+      else high = middle;
+    }
+    // Spans overlap only where quotes were put into a larger scalar: the one before may be the one that holds the problem.
+    return [places[low - 1], places[low - 2]].some(
+      (place) => place !== undefined && place.line === problem.line && problem.column < place.column + place.length,
+    );
+  };
 }

@@ -141,7 +141,7 @@ function resolveRoute(
     rewrite: route.rewrite,
     requestHeaders: route.requestHeaders,
     responseHeaders: route.responseHeaders,
-    cache: cacheRules(route.cache, sections.cache),
+    cache: cacheRules(route.cache, sections.cache, Object.keys(route.match.headers)),
     timeouts,
     limits: { bodyBytes: route.bodyBytes ?? sections.limits.bodyBytes },
     websocketIdleMs: route.websocketIdleMs,

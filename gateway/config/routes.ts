@@ -6,7 +6,7 @@ import type { HeaderChanges, RouteMatch } from './config.ts';
 import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
 import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
-import { duration, forms, scalar, size, text, whole } from './scalars.ts';
+import { duration, forms, named, scalar, size, text, whole } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
 const TEBIBYTE = 1_099_511_627_776;
@@ -59,8 +59,7 @@ const matchLong = z
       .prefault('/*')
       .describe('"/v1/*" for everything below /v1/, "/v1" for exactly that.'),
     methods: z.array(methodName).prefault([]).describe('By default any.'),
-    headers: z
-      .record(z.string(), predicateValue)
+    headers: named(parseFieldName, predicateValue)
       .prefault({})
       .describe('Request fields with their exact values, or "*" for any value.'),
     query: z
@@ -68,28 +67,16 @@ const matchLong = z
       .prefault({})
       .describe('Query parameters with their exact values, or "*" for any value.'),
   })
-  .transform((written, context): RouteMatch => {
-    const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(written.headers)) {
-      const field = parseFieldName(name);
-      if (field.ok) headers[field.value] = value;
-      else
-        context.addIssue({
-          code: 'custom',
-          message: field.message,
-          path: ['headers', name],
-          params: { code: field.code, hint: field.hint, atKey: true },
-        });
-    }
-    return {
+  .transform(
+    (written): RouteMatch => ({
       host: written.host ?? null,
       path: written.path.path,
       prefix: written.path.prefix,
       methods: [...new Set(written.methods)],
-      headers,
+      headers: Object.fromEntries(written.headers),
       query: written.query,
-    };
-  });
+    }),
+  );
 
 const matchSchema = forms<RouteMatch>(
   'a path such as "/v1/*", a host and a path such as "api.example.com/v1/*", or a map',
@@ -108,29 +95,6 @@ const matchSchema = forms<RouteMatch>(
   ],
 );
 
-/** Reports a problem of one name in a map of header changes at that name. */
-function changedFields(
-  written: Readonly<Record<string, readonly string[]>>,
-  context: z.RefinementCtx,
-  where: string,
-): (readonly [string, string])[] {
-  const fields: (readonly [string, string])[] = [];
-  for (const [name, values] of Object.entries(written)) {
-    const field = parseChangedName(name);
-    if (!field.ok) {
-      context.addIssue({
-        code: 'custom',
-        message: field.message,
-        path: [where, name],
-        params: { code: field.code, hint: field.hint, atKey: true },
-      });
-      continue;
-    }
-    for (const value of values) fields.push([field.value, value]);
-  }
-  return fields;
-}
-
 const fieldValue = (): z.ZodType<string, unknown> =>
   scalar(parseFieldValue, { type: ['string', 'number', 'boolean'], 'x-type': 'text' });
 
@@ -141,18 +105,19 @@ const fieldValues = forms<readonly string[]>('the text of a header field', [
 
 const headerChanges = z
   .strictObject({
-    set: z.record(z.string(), fieldValue()).prefault({}).describe('Fields that get this value, whatever they had.'),
-    add: z.record(z.string(), fieldValues).prefault({}).describe('Fields that get one more line; a list adds several.'),
+    set: named(parseChangedName, fieldValue()).prefault({}).describe('Fields that get this value, whatever they had.'),
+    add: named(parseChangedName, fieldValues)
+      .prefault({})
+      .describe('Fields that get one more line; a list adds several.'),
     remove: z.array(checked(parseChangedName, 'field name')).prefault([]).describe('Fields that are taken out.'),
   })
-  .transform((written, context): HeaderChanges => {
-    const single = Object.fromEntries(Object.entries(written.set).map(([name, value]) => [name, [value]]));
-    return {
-      set: changedFields(single, context, 'set'),
-      add: changedFields(written.add, context, 'add'),
+  .transform(
+    (written): HeaderChanges => ({
+      set: written.set,
+      add: written.add.flatMap(([name, values]) => values.map((value): readonly [string, string] => [name, value])),
       remove: written.remove,
-    };
-  });
+    }),
+  );
 
 const NO_CHANGES: HeaderChanges = { set: [], add: [], remove: [] };
 

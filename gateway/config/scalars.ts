@@ -49,6 +49,28 @@ export function forms<T>(
   return z.union([...options], { error: () => `must be ${expectation}` });
 }
 
+/** A map whose names have a grammar of their own, as pairs in the order of the file. */
+export function named<T>(
+  readName: (input: unknown) => Parsed<string>,
+  value: z.ZodType<T, unknown>,
+): z.ZodType<readonly (readonly [name: string, value: T])[], unknown> {
+  const name = z.string().superRefine((input, context) => {
+    const outcome = readName(input);
+    if (!outcome.ok)
+      context.addIssue({
+        code: 'custom',
+        message: outcome.message,
+        params: { code: outcome.code, hint: outcome.hint },
+      });
+  });
+  return z.record(name, value).transform((map) =>
+    Object.entries(map).map(([written, each]): readonly [string, T] => {
+      const outcome = readName(written);
+      return [outcome.ok ? outcome.value : written, each];
+    }),
+  );
+}
+
 export interface DurationBounds {
   readonly minMs?: number;
   readonly maxMs?: number;

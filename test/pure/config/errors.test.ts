@@ -726,3 +726,25 @@ test('the value of a variable is never shown', async () => {
   assert.equal(problems.length, 2);
   assert.ok(!JSON.stringify(problems).includes('hunter2'));
 });
+
+test('secrets that stand in the file are not shown with the lines of others', async () => {
+  const text = withBase(
+    [
+      'admin: { token: hunter2, lisen: "off" }',
+      'routes:',
+      '  - match: "/*"',
+      '    upstream: api',
+      '    headers: { request: { set: { Authorization: "Bearer hunter2", x-api-key: hunter2→, te: x } } }',
+    ].join('\n'),
+  );
+  const problems = await problemsOf(text);
+  assert.deepEqual(
+    problems.filter(({ severity }) => severity === 'error').map(({ code, line, column }) => [code, line, column]),
+    [
+      ['unknown-key', 1, 26],
+      ['bad-header', 5, 78],
+      ['bad-header', 5, 88],
+    ],
+  );
+  assert.ok(!JSON.stringify(problems).includes('hunter2'));
+});

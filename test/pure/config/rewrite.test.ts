@@ -39,7 +39,7 @@ test('every rewrite that loads is one that the router knows', async () => {
       );
       if (loaded.ok) assert.equal(rewriteProblem(template), null, template);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
@@ -94,6 +94,6 @@ test('every redirect that loads leads to one host, whatever is asked for', async
       }
       assert.equal(hosts.size, 1, `${to} leads to ${[...hosts].join(' and ')}`);
     }),
-    { numRuns: 500 },
+    { numRuns: 250 },
   );
 });
