@@ -24,6 +24,7 @@ routes:
   - { match: "/ttl/*", upstream: api, cache: { ttl: 30s } }
   - { match: "/off/*", upstream: api, cache: off }
   - { match: "/tenant/*", upstream: api, cache: { default_ttl: 30s, key: { headers: [x-api-key] } } }
+  - { match: { path: "/*", headers: { x-beta: "1" } }, upstream: api, headers: { request: { set: { x-route: beta } } } }
   - { match: "/*", upstream: api }
 `,
   });
@@ -160,6 +161,14 @@ test('Vary: each variant is stored under the fields that chose it', async () => 
   );
   for (const language of ['de', 'en', 'de', 'en']) {
     assert.equal((await get(path, { 'accept-language': language })).body, `in ${language}`);
+  }
+  assert.equal(seen(), 2);
+});
+
+test('routes told apart by a field do not share what is stored', async () => {
+  script((request, reply) => reply.send(200, { 'cache-control': 'max-age=60' }, `${request.header('x-route')}`));
+  for (const beta of [false, true, false, true]) {
+    assert.equal((await get(path, beta ? { 'x-beta': '1' } : {})).body, beta ? 'beta' : 'null');
   }
   assert.equal(seen(), 2);
 });
