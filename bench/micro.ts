@@ -4,7 +4,7 @@
 import { Bench } from 'tinybench';
 import type { Config, RouteConfig } from '../gateway/config/config.ts';
 import { parseConfig } from '../gateway/config/load.ts';
-import type { Fetch } from '../gateway/fetch/fetch.ts';
+import type { Filling } from '../gateway/fetch/filling.ts';
 import { admit } from '../gateway/guard/admit.ts';
 import { compileAddressList } from '../gateway/http/address.ts';
 import type { Fields } from '../gateway/http/fields.ts';
@@ -123,16 +123,17 @@ class FakeDownstream implements Downstream {
 const NO_UPSTREAM: Upstream = { name: 'api', host: 'keep', pick: () => null, mayRetry: () => false };
 
 /** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
-function createRuntime(config: Config): Runtime<Fetch> {
+function createRuntime(config: Config): Runtime<Filling> {
   let ids = 0;
   return {
     version: 1,
     config,
     state: {
       store: createMemoryStore(config.cache.memoryBytes),
-      fills: new Fills<Fetch>(1024),
+      fills: new Fills<Filling>(1024),
       purges: new Purges(1024),
       keptBytes: 0,
+    keepBytes: 2 ** 20,
       count: () => {},
       now: () => NOW_MS,
       rnd: () => 0.5,
@@ -152,7 +153,7 @@ function createRuntime(config: Config): Runtime<Fetch> {
 }
 
 interface Parts {
-  readonly runtime: Runtime<Fetch>;
+  readonly runtime: Runtime<Filling>;
   readonly request: RequestHead;
   readonly route: RouteConfig;
   readonly key: string;
@@ -189,7 +190,7 @@ async function prepareParts(): Promise<Parts> {
   return { runtime, request, route, key, storing };
 }
 
-function assertHit(runtime: Runtime<Fetch>): void {
+function assertHit(runtime: Runtime<Filling>): void {
   const downstream = new FakeDownstream();
   acceptExchange(runtime, downstream, null);
   const status = downstream.responseFields[downstream.responseFields.indexOf('cache-status') + 1] ?? '';

@@ -18,6 +18,8 @@ export interface WorkerState<F> {
   readonly purges: Purges;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;
+  /** What they may hold together. */
+  readonly keepBytes: number;
   readonly count: (name: CounterName, n: number) => void;
   readonly now: () => number;
   readonly rnd: () => number;

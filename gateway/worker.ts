@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Published } from './config/published.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
 import { createEdge, type EdgeSettings } from './edge/edge.ts';
-import type { Fetch } from './fetch/fetch.ts';
+import type { Filling } from './fetch/filling.ts';
 import { compileAddressList } from './http/address.ts';
 import { type AccessLog, createAccessLog } from './observe/access-log.ts';
 import { countersOf } from './observe/counters.ts';
@@ -38,7 +38,7 @@ let requestNumber = 0;
 
 /** Everything that outlives a config. The store is remade only when its size changes. */
 interface Lasting {
-  readonly state: WorkerState<Fetch>;
+  readonly state: WorkerState<Filling>;
   readonly store: Store;
   readonly storeBytes: number;
 }
@@ -46,12 +46,12 @@ interface Lasting {
 /** A config that is ready to be committed. */
 interface Prepared {
   readonly published: Published;
-  readonly routes: Runtime<Fetch>['routes'];
-  readonly trusted: Runtime<Fetch>['trusted'];
-  readonly misdirected: Runtime<Fetch>['misdirected'];
+  readonly routes: Runtime<Filling>['routes'];
+  readonly trusted: Runtime<Filling>['trusted'];
+  readonly misdirected: Runtime<Filling>['misdirected'];
 }
 
-let runtime: Runtime<Fetch> | null = null;
+let runtime: Runtime<Filling> | null = null;
 let lasting: Lasting | null = null;
 let prepared: Prepared | null = null;
 let accessLog: AccessLog | null = null;
@@ -80,9 +80,10 @@ function stateFor(storeBytes: number): Lasting {
     storeBytes,
     state: {
       store,
-      fills: new Fills<Fetch>(LIMITS.hitForMissKeys),
+      fills: new Fills<Filling>(LIMITS.hitForMissKeys),
       purges: new Purges(LIMITS.purgedKeys),
       keptBytes: 0,
+      keepBytes: Math.floor(storeBytes * LIMITS.fillShare),
       count: (name, n) => counters.add(name, n),
       now: Date.now,
       rnd: Math.random,
@@ -94,7 +95,7 @@ function stateFor(storeBytes: number): Lasting {
 }
 
 /** What the edge needs of a config. Throws when a certificate cannot be used. */
-function edgeSettings(published: Published): { settings: EdgeSettings; misdirected: Runtime<Fetch>['misdirected'] } {
+function edgeSettings(published: Published): { settings: EdgeSettings; misdirected: Runtime<Filling>['misdirected'] } {
   const { config, certificates, ticketKeys } = published;
   const contexts = certificates.length === 0 ? null : createContexts(certificates, config.tls.minVersion);
   const choose = contexts === null ? null : (servername: string) => contexts.choose(servername);

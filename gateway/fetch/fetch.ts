@@ -14,13 +14,14 @@ import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
+import type { Filling, Waiter } from './filling.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
 import { outgoingFields } from './prepare.ts';
 import type { Upload } from './upload.ts';
 
 /** Everything a fetch is told. */
 export interface FetchPlan {
-  readonly state: WorkerState<Fetch>;
+  readonly state: WorkerState<Filling>;
   readonly route: RouteConfig;
   readonly request: RequestHead;
   readonly upstream: Upstream;
@@ -28,8 +29,6 @@ export interface FetchPlan {
   readonly rules: CacheRules;
   readonly variants: number;
   readonly hitForMissMs: number;
-  /** Bytes that bodies on their way to the store may hold together. */
-  readonly keepBytes: number;
   readonly path: string;
   /** Identity fields (X-Forwarded-*, Via, request id) for this hop. */
   readonly identity: Fields;
@@ -43,19 +42,11 @@ export interface FetchPlan {
   readonly stale: StoredEntry | null;
 }
 
-/** Somebody who waits for a fetch's head. */
-export interface Waiter {
-  /** The outcome is there. Called at most once. */
-  onOutcome(fetch: Fetch): void;
-  /** An interim response (103) passed by; only the one that began the fetch is told. */
-  onInterim(status: number, fields: Fields): void;
-}
-
 const none: ReadonlySet<Instance> = new Set();
 const framing: ReadonlySet<string> = new Set(['content-length']);
 const conditionals: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
 
-export class Fetch implements Source {
+export class Fetch implements Source, Filling {
   readonly plan: FetchPlan;
   readonly startedMs: number;
   /** When the final head came; 0 = not yet. */
@@ -63,6 +54,7 @@ export class Fetch implements Source {
   outcome: Outcome = { kind: 'pending' };
   state: FetchState = 'prepare';
   body: Body | null = null;
+  storedKey = '';
   instance: Instance | null = null;
   tries = 0;
   readonly #tried = new Set<Instance>();
@@ -227,7 +219,7 @@ export class Fetch implements Source {
     if (verdict?.store === true) {
       if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants))
         reason = 'too-many-variants';
-      else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.keepBytes) reason = 'store-full';
+      else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.state.keepBytes) reason = 'store-full';
       else storing = { head: verdict.head, vary: verdict.vary };
     } else if (verdict !== null) {
       reason = verdict.reason;
@@ -236,8 +228,11 @@ export class Fetch implements Source {
     }
     // What the origin now says replaces what it said before, unless it merely failed.
     if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
-    if (storing === null) this.#closeFill();
-    else if (plan.key !== null) plan.state.fills.stored(plan.key);
+    if (storing === null || plan.key === null) this.#closeFill();
+    else {
+      this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
+      plan.state.fills.stored(plan.key);
+    }
     this.body = new Body(this, storing !== null);
     this.outcome = { kind: 'head', status, fields, bodyBytes, storing, reason };
     this.#go('body');
@@ -294,7 +289,7 @@ export class Fetch implements Source {
       const { plan } = this;
       this.#keptBytes += chunk.length;
       plan.state.keptBytes += chunk.length;
-      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.keepBytes)
+      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.state.keepBytes)
         this.#dropKept();
     }
     body.push(chunk);

@@ -2,7 +2,7 @@
 // nothing itself; the exchange ends when the Downstream closes.
 
 import type { Sink } from '../fetch/body.ts';
-import type { Fetch } from '../fetch/fetch.ts';
+import type { Filling } from '../fetch/filling.ts';
 import { ifRangeHolds } from '../http/conditional.ts';
 import { fieldOf } from '../http/fields.ts';
 import { parseRange } from '../http/range.ts';
@@ -39,17 +39,18 @@ function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, no
   respondStored(x, entry, nowMs, { notModified: false });
 }
 
-function deliverFetched(x: Exchange, request: RequestHead, fetch: Fetch, nowMs: number): void {
+function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs: number): void {
   const { outcome, body } = fetch;
   const { downstream } = x;
   if (outcome.kind !== 'head' || body === null) throw new Error(`deliver in the outcome ${outcome.kind}`);
   const head = outcome.storing?.head;
   const notModified =
-    fetch.plan.fillKey !== null &&
+    // A shared fetch asked without the client's conditions.
+    (x.fillKey !== null || x.follows) &&
     outcome.status === 200 &&
     head !== undefined &&
     clientNotModified(head, request.fields);
-  if (!respondFetched(x, fetch, outcome, nowMs, notModified)) {
+  if (!respondFetched(x, outcome, nowMs, notModified)) {
     if (!x.follows) discard(fetch);
     return;
   }
@@ -67,7 +68,7 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Fetch, nowMs: 
 }
 
 /** Reads a body away: the answer needed none of it. */
-function discard(fetch: Fetch): void {
+function discard(fetch: Filling): void {
   let bytes = 0;
   const sink: Sink = {
     write: (chunk) => {

@@ -4,7 +4,7 @@
 
 import type { RouteConfig } from '../config/config.ts';
 import type { Reader } from '../fetch/body.ts';
-import type { Fetch, Waiter } from '../fetch/fetch.ts';
+import type { Filling, Waiter } from '../fetch/filling.ts';
 import type { Upload } from '../fetch/upload.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -34,7 +34,7 @@ export type Step = (x: Exchange) => RequestState | null;
 export type Steps = Readonly<Record<Exclude<RequestState, 'finished'>, Step>>;
 
 export class Exchange implements Waiter {
-  readonly runtime: Runtime<Fetch>;
+  readonly runtime: Runtime<Filling>;
   readonly downstream: Downstream;
   readonly upgrade: UpgradeRequest | null;
   state: RequestState = 'receive';
@@ -51,7 +51,7 @@ export class Exchange implements Waiter {
   isPrivate = false;
   /** A stored response: to serve, or to validate. */
   entry: StoredEntry | null = null;
-  fetch: Fetch | null = null;
+  fetch: Filling | null = null;
   /** This exchange did not begin `fetch`, it joined. */
   follows = false;
   /** How often it waited for a fetch of another and got nothing. */
@@ -77,7 +77,7 @@ export class Exchange implements Waiter {
   #gone = false;
   #driving = false;
 
-  constructor(runtime: Runtime<Fetch>, downstream: Downstream, upgrade: UpgradeRequest | null, steps: Steps) {
+  constructor(runtime: Runtime<Filling>, downstream: Downstream, upgrade: UpgradeRequest | null, steps: Steps) {
     this.runtime = runtime;
     this.downstream = downstream;
     this.upgrade = upgrade;
@@ -130,7 +130,7 @@ export class Exchange implements Waiter {
     this.timer = null;
   }
 
-  onOutcome(fetch: Fetch): void {
+  onOutcome(fetch: Filling): void {
     this.outcomeArrived?.(fetch);
   }
 
@@ -145,7 +145,7 @@ export class Exchange implements Waiter {
   }
 
   /** Set by the step that waits for a fetch. */
-  outcomeArrived: ((fetch: Fetch) => void) | null = null;
+  outcomeArrived: ((fetch: Filling) => void) | null = null;
 
   /** A fault of ours ends this exchange, not the worker and not the other clients. */
   #bug(error: unknown): void {

@@ -2,6 +2,7 @@
 
 import type { CacheRules, RouteConfig } from '../config/config.ts';
 import { Fetch } from '../fetch/fetch.ts';
+import type { Filling } from '../fetch/filling.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
@@ -121,7 +122,7 @@ export function wait(x: Exchange): RequestState | null {
   return null;
 }
 
-function followerNext(x: Exchange, fetch: Fetch): RequestState {
+function followerNext(x: Exchange, fetch: Filling): RequestState {
   x.waits++;
   x.outcomeArrived = null;
   const { outcome } = fetch;
@@ -146,7 +147,7 @@ function followerNext(x: Exchange, fetch: Fetch): RequestState {
 /** What another's fetch brought is this request's answer too, or null. */
 function followerTakes(
   x: Exchange,
-  fetch: Fetch,
+  fetch: Filling,
   outcome: Exclude<Outcome, { kind: 'pending' | 'failed' }>,
 ): RequestState | null {
   const { request, runtime } = known(x);
@@ -157,7 +158,7 @@ function followerTakes(
     const names = outcome.storing?.vary ?? [];
     if (names.length > 0) {
       const own = variantKey(x.key, names, request.fields);
-      if (own !== variantKey(x.key, names, fetch.plan.request.fields)) {
+      if (own !== fetch.storedKey) {
         // Another variant than ours: meet those who want the same one as we do.
         x.fillKey = own;
         x.entry = null;
@@ -202,7 +203,6 @@ export function fetchAlone(x: Exchange): RequestState | null {
       rules: route.cache,
       variants: runtime.config.cache.variants,
       hitForMissMs: runtime.config.cache.hitForMissMs,
-      keepBytes: Math.floor(runtime.config.cache.memoryBytes * LIMITS.fillShare),
       path: target.path,
       identity: identity(x, target.prefix),
       upload: x.upload,

@@ -2,7 +2,6 @@
 // said, and hands it to the Downstream. Decides nothing.
 
 import type { HeaderChanges } from '../config/config.ts';
-import type { Fetch } from '../fetch/fetch.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { type CacheStatusInput, cacheStatus } from '../http/cache-status.ts';
 import { type Fields, fieldOf, removeField, setField } from '../http/fields.ts';
@@ -87,13 +86,7 @@ export function respondNotModified(x: Exchange, full: Fields): void {
 }
 
 /** The upstream's head as it comes, its body following in the fetch. Returns false when no body will follow. */
-export function respondFetched(
-  x: Exchange,
-  fetch: Fetch,
-  outcome: HeadOutcome,
-  nowMs: number,
-  notModified: boolean,
-): boolean {
+export function respondFetched(x: Exchange, outcome: HeadOutcome, nowMs: number, notModified: boolean): boolean {
   const fields = [...outcome.fields];
   const head = outcome.storing?.head;
   if (x.follows && head !== undefined) setField(fields, 'age', String(ageSeconds(head, nowMs)));
@@ -101,9 +94,8 @@ export function respondFetched(
     const date = fieldOf(head.fields, 'date');
     if (date !== undefined) fields.push('date', date);
   }
-  const before = fetch.plan.stale !== null || x.forward !== '';
   finishFields(x, fields, head === undefined ? null : ttlSeconds(head, nowMs), {
-    stored: head !== undefined && before && !x.follows,
+    stored: head !== undefined && !x.follows,
     fwdStatus: outcome.status,
   });
   if (notModified) {

@@ -1,6 +1,6 @@
 // The steps of the client machine up to the cache: receive, route, guard, and the answers we make ourselves.
 
-import type { Fetch } from '../fetch/fetch.ts';
+import type { Filling } from '../fetch/filling.ts';
 import { Upload } from '../fetch/upload.ts';
 import { admit } from '../guard/admit.ts';
 import { fieldOf } from '../http/fields.ts';
@@ -19,7 +19,11 @@ import { tunnel } from './tunnel.ts';
 const steps: Steps = { receive, route, guard, look, wait, fetch: fetchAlone, deliver, answer, tunnel };
 
 /** Takes a request from the edge and sees it through. Never throws: a bug in a step becomes a 500 and a line in the log. */
-export function acceptExchange(runtime: Runtime<Fetch>, downstream: Downstream, upgrade: UpgradeRequest | null): void {
+export function acceptExchange(
+  runtime: Runtime<Filling>,
+  downstream: Downstream,
+  upgrade: UpgradeRequest | null,
+): void {
   new Exchange(runtime, downstream, upgrade, steps).drive();
 }
 
