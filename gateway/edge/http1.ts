@@ -15,7 +15,8 @@ import { Tunnel } from './tunnel.ts';
 
 /** How often Node looks for heads that come too slowly. */
 const HEAD_CHECK_MS = 1000;
-/** Requests that wait behind the one in progress; when more come, the connection ends after these. */
+/** Requests that wait behind the one in progress. When more come, the connection ends after these; reading never pauses, so
+ * that a client that leaves is seen. */
 const PIPELINED = 256;
 /** After our FIN: how long the client may go on sending, and how long it may be silent. */
 const LINGER_MS = 5000;
@@ -127,6 +128,7 @@ class Http1Connection implements Protocol, Http1Owner {
   #failed: ErrorWord | null = null;
   /** open: requests are taken. closing: our last answer is written; what comes is thrown away. */
   #state: 'open' | 'closing' = 'open';
+  #discards = false;
   #closingMs = 0;
   #idleSinceMs: number;
   #idleBytes: number;
@@ -160,23 +162,18 @@ class Http1Connection implements Protocol, Http1Owner {
   }
 
   request(request: IncomingMessage, response: EdgeResponse, expects: boolean): void {
-    if (this.#state === 'closing' || this.#failed !== null || this.#stopped) return;
-    this.#latest = request;
+    if (this.#state === 'closing' || this.#failed !== null || this.#stopped) return this.#discard();
     const waiting = { request, response, expects, verdict: this.#verdict ?? 'plain' };
     // Node's parser stops at the end of a request with Upgrade and throws away what came with it in one packet, even when the
     // upgrade is declined (seen in 26.10): nothing behind it can be trusted to be the start of a request.
     if (this.#verdict !== null) this.#stopped = true;
     this.#verdict = null;
-    if (this.#current === null) {
-      this.#begin(waiting);
-      return;
-    }
     if (this.#waiting.length >= PIPELINED) {
       this.#stopped = true;
-      return;
+      return this.#discard();
     }
-    // Not inside the parser: it resumes the socket at the end of every message.
-    if (this.#waiting.length === 0) queueMicrotask(() => this.#hold());
+    this.#latest = request;
+    if (this.#current === null) return this.#begin(waiting);
     this.#waiting.push(waiting);
   }
 
@@ -199,9 +196,14 @@ class Http1Connection implements Protocol, Http1Owner {
     this.#context.onUpgrade({ downstream: exchange, request, socket, head });
   }
 
-  /** CONNECT: Node's parser has left the connection. */
+  /** CONNECT: Node's parser has left the connection, and nobody but us sees the client leave. */
   connect(): void {
+    const { socket } = this.connection;
     this.#fail('connect-refused');
+    socket.once('end', () => {
+      if (this.#current !== null) this.connection.destroy();
+    });
+    socket.resume();
   }
 
   /** Node could not parse, the head came too slowly, or the socket broke. */
@@ -212,16 +214,13 @@ class Http1Connection implements Protocol, Http1Owner {
     if (socket.destroyed || !socket.writable || code === 'ECONNRESET' || code === 'EPIPE')
       return this.connection.destroy();
     const word = PARSE_ERRORS[code] ?? 'bad-request';
-    if (word === 'request-timeout') {
-      // Nobody owes an answer to a connection that never asked, and a head we held back ourselves is not late.
-      if (socket.bytesRead === 0) return this.connection.destroy();
-      if (this.#waiting.length > 0) return;
-    }
+    // Nobody owes an answer to a connection that never asked.
+    if (word === 'request-timeout' && socket.bytesRead === 0) return this.connection.destroy();
     const current = this.#current;
     const latest = this.#latest;
     const insideBody = latest !== null && !latest.complete;
-    // A FIN in the middle: the client is gone, and so is everything it asked for.
-    if (code === 'HPE_INVALID_EOF_STATE' && current !== null) return this.connection.destroy();
+    // A FIN inside a message or behind a malformed one: the client is gone, and so is everything it asked for.
+    if (socket.readableEnded && current !== null) return this.connection.destroy();
     this.problem(word, code);
     if (insideBody && current !== null && this.#waiting.length === 0) {
       current.refuse(word);
@@ -239,7 +238,6 @@ class Http1Connection implements Protocol, Http1Owner {
     if (this.connection.socket.destroyed || this.#state === 'closing') return;
     const next = this.#waiting.shift();
     if (next !== undefined) {
-      if (this.#waiting.length === 0) this.connection.socket.resume();
       this.#begin(next);
     } else if (this.#failed !== null) {
       this.#refuse(this.#failed);
@@ -292,10 +290,6 @@ class Http1Connection implements Protocol, Http1Owner {
     }
   }
 
-  #hold(): void {
-    if (this.#waiting.length > 0) this.connection.socket.pause();
-  }
-
   #fail(word: ErrorWord): void {
     if (this.#failed !== null || this.#state === 'closing') return;
     this.#failed = word;
@@ -318,9 +312,25 @@ class Http1Connection implements Protocol, Http1Owner {
     if (this.#state === 'closing') return;
     this.#state = 'closing';
     this.#closingMs = 0;
+    this.connection.socket.end();
+    this.#discard();
+  }
+
+  /**
+   * Whatever still comes is read and thrown away before the parser: each request it saw would cost a response object that
+   * Node keeps until the connection closes. The client's leaving is still seen.
+   */
+  #discard(): void {
     const { socket } = this.connection;
-    socket.end();
+    if (this.#discards) return;
+    this.#discards = true;
+    // A listener for data makes Node's parser give the handle back; then its own goes.
+    const parsing = socket.listeners('data') as ((chunk: Buffer) => void)[];
+    socket.on('data', ignore);
+    for (const listener of parsing) socket.off('data', listener);
     socket.resume();
+    // The parser may have stopped the handle behind the stream's back (a body nobody read): resume alone does not know.
+    socket._read(0);
   }
 
   #sweepClosing(nowMs: number): void {
@@ -356,6 +366,8 @@ function refusalOf(request: IncomingMessage, verdict: UpgradeVerdict): ErrorWord
   // A right handshake that comes here stood behind other requests in one packet: RFC 6455 has no such thing.
   return verdict === 'plain' ? null : verdict === 'websocket' ? 'bad-request' : verdict;
 }
+
+function ignore(): void {}
 
 function clock(): { nowMs: number; monotonicMs: number } {
   return { nowMs: Date.now(), monotonicMs: performance.now() };

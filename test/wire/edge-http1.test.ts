@@ -566,3 +566,51 @@ test('a client that leaves between two requests of a pipeline: those behind neve
   assert.equal(await edge.closed(0), false);
   assert.deepEqual([edge.exchanges.length, edge.edge.stats().exchanges], [1, 0]);
 });
+
+test('a client that leaves behind a malformed request closes the exchange before it', async () => {
+  const edge = await start({ answer: () => {} });
+  const client = await open(edge);
+  await client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\nG@T');
+  while (edge.exchanges.length === 0) await new Promise(setImmediate);
+  client.socket.end();
+  assert.equal(await edge.closed(0), false);
+});
+
+test('a client that leaves while others of its requests wait closes the exchange in progress', async () => {
+  const edge = await start({ answer: () => {} });
+  const client = await open(edge);
+  await client.send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(10));
+  while (edge.edge.stats().exchanges < 10) await new Promise(setImmediate);
+  client.destroy();
+  assert.equal(await edge.closed(0), false);
+  assert.equal(edge.exchanges.length, 1);
+});
+
+for (const [name, first] of [
+  ['after the last answer', 'GET /close HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['behind a slow answer', 'GET /never HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['behind an ignored Upgrade', 'GET /never HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'],
+] as const) {
+  test(`a flood of requests ${name} costs no memory`, async () => {
+    const edge = await start({
+      answer: (d) => (d.target === '/close' ? d.whole(200, [], Buffer.from('x'), true) : undefined),
+    });
+    const client = await open(edge);
+    await client.send(first);
+    while (edge.exchanges.length === 0) await new Promise(setImmediate);
+    const before = process.memoryUsage().heapUsed;
+    const flood = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2_400);
+    // Where nothing is read any more, sending waits; that is an answer, too.
+    for (let i = 0; i < 100; i++) {
+      const sent = client.send(flood).then(
+        () => true,
+        () => false,
+      );
+      if (!(await Promise.race([sent, new Promise((resolve) => setTimeout(() => resolve(false), 300))]))) break;
+    }
+    const grown = process.memoryUsage().heapUsed - before;
+    assert.ok(grown < 60_000_000, `${Math.round(grown / 1e6)} MB for 240,000 requests`);
+    client.destroy();
+    while (edge.edge.stats().connections > 0) await new Promise(setImmediate);
+  });
+}
