@@ -1,6 +1,7 @@
 // The composition root of the program: the process, as the commands see it. Beside cli/ the only file that touches it,
 // and the only one that exits.
 
+import { isatty } from 'node:tty';
 import type { Host } from './cli/host.ts';
 import { runProgram } from './cli/program.ts';
 import { programVersion } from './cli/version.ts';
@@ -22,7 +23,10 @@ const host: Host = {
   writeError: (text) => process.stderr.write(text),
   kill: (pid, signal) => process.kill(pid, signal),
   onSignal: (listener) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => listener(signal));
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => listener(signal));
+    // A terminal that was closed sends it too; nobody would be left to end us.
+    const hadTerminal = process.stdout.isTTY === true;
+    process.on('SIGHUP', () => listener(hadTerminal && !isatty(1) ? 'SIGTERM' : 'SIGHUP'));
   },
 };
 
