@@ -268,11 +268,8 @@ class Gateway {
     return { ok, problems };
   }
 
-  /** Applies what is served once more, so that renewed certificates are read. */
   async #renew(): Promise<void> {
-    const served = this.#site.served;
-    if (served === null || served.published.certificates.length === 0) return;
-    const next = this.#reloading.then(() => this.#site.apply(served.published.config));
+    const next = this.#reloading.then(() => this.#site.renew());
     this.#reloading = next;
     const outcome = await next;
     if (!outcome.ok) this.#log.error(`certificates could not be renewed: ${outcome.problem}`);
