@@ -216,8 +216,8 @@ test('69 whatever a request spells, its log line is one line of printable JSON',
     (one) => one.kind === 'access' && String(one.target).startsWith('/log-1') && one.status === 200,
   );
   assert.equal(line.target, evil);
-  const escape = await ask(field.gateway.http, `GET /log-2\xe9 HTTP/1.1\r\nHost: a\r\n\r\n`);
-  assert.equal(escape.status, 400);
+  const escaped = await ask(field.gateway.http, `GET /log-2\xe9 HTTP/1.1\r\nHost: a\r\n\r\n`);
+  assert.equal(escaped.status, 400);
 });
 
 test('114 long and nested paths cost no more than their length', async () => {
