@@ -102,6 +102,12 @@ export function putEntry(
   if (names.length === 0) return store.put(primary, encodeFrame(primary, head, body));
   const key = variantKey(primary, names, requestFields);
   if (!store.put(key, encodeFrame(key, head, body))) return false;
+  return indexVariant(store, primary, names, key);
+}
+
+/** Notes that the response at `key` is the variant of `primary` by its Vary `names`. */
+export function indexVariant(store: Store, primary: string, names: readonly string[], key: string): boolean {
+  if (names.length === 0) return true;
   const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
   return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
 }

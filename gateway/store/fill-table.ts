@@ -145,3 +145,17 @@ export class FillTable {
     Atomics.notify(this.#words, base + STATE);
   }
 }
+
+/** A 64-bit hash of a fill key, the same in all workers. Who chooses keys that collide only shares less: keys are compared again. */
+export function hashKey(key: string): bigint {
+  // FNV-1a in two lanes with different starts.
+  let a = 0x811c9dc5;
+  let b = 0x1b873593;
+  for (let i = 0; i < key.length; i++) {
+    const c = key.charCodeAt(i);
+    a = Math.imul(a ^ c, 0x01000193);
+    b = Math.imul(b ^ c, 0x85ebca6b);
+    b ^= b >>> 13;
+  }
+  return (BigInt(a >>> 0) << 32n) | BigInt(b >>> 0);
+}
