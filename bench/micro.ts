@@ -133,7 +133,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       fills: new Fills<Filling>(1024),
       purges: new Purges(1024),
       keptBytes: 0,
-    keepBytes: 2 ** 20,
+      keepBytes: 2 ** 20,
       count: () => {},
       now: () => NOW_MS,
       rnd: () => 0.5,

@@ -22,6 +22,10 @@ const host: Host = {
   writeOut: (text) => process.stdout.write(text),
   writeError: (text) => process.stderr.write(text),
   kill: (pid, signal) => process.kill(pid, signal),
+  onFault: (listener) => {
+    process.on('uncaughtException', listener);
+    process.on('unhandledRejection', listener);
+  },
   onSignal: (listener) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => listener(signal));
     // A terminal that was closed sends it too; nobody would be left to end us.

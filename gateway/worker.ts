@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { ListenAddress } from './config/config.ts';
 import type { Published } from './config/published.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
 import { createEdge, type EdgeSettings } from './edge/edge.ts';
@@ -94,6 +95,11 @@ function stateFor(storeBytes: number): Lasting {
   };
 }
 
+/** Unix sockets know no reusePort: the first worker has them all. */
+function isOurs(address: ListenAddress): boolean {
+  return address.kind === 'tcp' || birth.row === 0;
+}
+
 /** What the edge needs of a config. Throws when a certificate cannot be used. */
 function edgeSettings(published: Published): { settings: EdgeSettings; misdirected: Runtime<Filling>['misdirected'] } {
   const { config, certificates, ticketKeys } = published;
@@ -101,8 +107,8 @@ function edgeSettings(published: Published): { settings: EdgeSettings; misdirect
   const choose = contexts === null ? null : (servername: string) => contexts.choose(servername);
   return {
     settings: {
-      http: config.listen.http,
-      https: contexts === null ? [] : config.listen.https,
+      http: config.listen.http.filter(isOurs),
+      https: contexts === null ? [] : config.listen.https.filter(isOurs),
       limits: config.limits,
       http2: config.listen.http2,
       tls: choose === null ? null : { choose, minVersion: config.tls.minVersion, ticketKeys: Buffer.from(ticketKeys) },

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { startGateway } from './helpers/gateway.ts';
 import { type Origin, startOrigin } from './helpers/origin.ts';
 
@@ -56,71 +56,74 @@ function findOldNode(): string | undefined {
     );
 }
 
-describe('the package', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-pack-'));
-  const installed = join(folder, 'user');
-  const bin = join(installed, 'node_modules/.bin/sluice');
-  const oldNode = findOldNode();
-  const noOldNode = oldNode === undefined ? `no Node older than ${needed} on this machine` : false;
-  let origin: Origin;
+const folder = mkdtempSync(join(tmpdir(), 'sluice-pack-'));
+const installed = join(folder, 'user');
+const bin = join(installed, 'node_modules/.bin/sluice');
+const oldNode = findOldNode();
+const noOldNode = oldNode === undefined ? `no Node older than ${needed} on this machine` : false;
+let origin: Origin;
 
-  before(async () => {
+before(
+  async () => {
     const tarball = packCopy(folder);
     mkdirSync(installed);
     npm(installed, 'init', '-y');
     npm(installed, 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball);
     origin = await startOrigin((_, reply) => reply.send(200, { 'content-type': 'text/plain' }, 'from the origin'));
-  });
-  after(async () => {
-    await origin?.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  },
+  { timeout: 300_000 },
+);
+after(async () => {
+  await origin?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
-  const config = (): string => `
+const config = (): string => `
 upstreams: { api: { servers: ["${origin.url}"] } }
 routes: [{ match: "/*", upstream: api }]
 `;
 
-  async function assertServes(program: string): Promise<void> {
-    await using gateway = await startGateway({ config: config(), command: [program, bin] });
-    const answer = await fetch(`http://127.0.0.1:${gateway.http}/`);
-    assert.equal(answer.status, 200);
-    assert.equal(await answer.text(), 'from the origin');
-    assert.equal(await gateway.stop(), 0, 'SIGTERM ends it well');
+async function assertServes(program: string): Promise<void> {
+  await using gateway = await startGateway({ config: config(), command: [program, bin] });
+  const answer = await fetch(`http://127.0.0.1:${gateway.http}/`);
+  assert.equal(answer.status, 200);
+  assert.equal(await answer.text(), 'from the origin');
+  assert.equal(await gateway.stop(), 0, 'SIGTERM ends it well');
+}
+
+test('the package holds no source, no test, no key', () => {
+  const files = readdirSync(join(installed, 'node_modules/sluice'), { recursive: true, encoding: 'utf8' });
+  assert.ok(files.includes('dist/gateway/main.js'));
+  assert.deepEqual(
+    files.filter((name) => /^(gateway|test|scripts|bench|certs)\//.test(name) || /\.(pem|key)$/.test(name)),
+    [],
+  );
+});
+
+test('the package says its version', () => {
+  const out = execFileSync(process.execPath, [bin, '--version'], { encoding: 'utf8' });
+  assert.ok(out.startsWith(`sluice ${manifest.version} `), out);
+});
+
+test('the package serves a request', () => assertServes(process.execPath));
+
+test('the launcher says what is missing on an old Node', { skip: noOldNode }, () => {
+  const done = spawnSync(oldNode ?? '', [bin, 'check', '--help'], { encoding: 'utf8' });
+  assert.equal(done.status, 1);
+  assert.equal(done.stdout, '');
+  assert.ok(done.stderr.includes(`needs Node ${needed} or newer`), done.stderr);
+  assert.match(done.stderr, /npx -p node@\d+ -p sluice sluice check --help/);
+  assert.doesNotMatch(done.stderr, /\n\s+at /, 'no stack');
+});
+
+test('the launcher runs on the npm package node beside it when started by an old Node', {
+  skip: noOldNode,
+}, async () => {
+  const beside = join(installed, 'node_modules/node');
+  symlinkSync(join(root, 'node_modules/node'), beside);
+  try {
+    await assertServes(oldNode ?? '');
+  } finally {
+    rmSync(beside);
   }
-
-  test('holds no source, no test, no key', () => {
-    const files = readdirSync(join(installed, 'node_modules/sluice'), { recursive: true, encoding: 'utf8' });
-    assert.ok(files.includes('dist/gateway/main.js'));
-    assert.deepEqual(
-      files.filter((name) => /^(gateway|test|scripts|bench|certs)\//.test(name) || /\.(pem|key)$/.test(name)),
-      [],
-    );
-  });
-
-  test('says its version', () => {
-    const out = execFileSync(process.execPath, [bin, '--version'], { encoding: 'utf8' });
-    assert.ok(out.startsWith(`sluice ${manifest.version} `), out);
-  });
-
-  test('serves a request', () => assertServes(process.execPath));
-
-  test('says what is missing on an old Node', { skip: noOldNode }, () => {
-    const done = spawnSync(oldNode ?? '', [bin, 'check', '--help'], { encoding: 'utf8' });
-    assert.equal(done.status, 1);
-    assert.equal(done.stdout, '');
-    assert.ok(done.stderr.includes(`needs Node ${needed} or newer`), done.stderr);
-    assert.match(done.stderr, /npx -p node@\d+ -p sluice sluice check --help/);
-    assert.doesNotMatch(done.stderr, /\n\s+at /, 'no stack');
-  });
-
-  test('runs on the npm package node beside it when started by an old Node', { skip: noOldNode }, async () => {
-    const beside = join(installed, 'node_modules/node');
-    symlinkSync(join(root, 'node_modules/node'), beside);
-    try {
-      await assertServes(oldNode ?? '');
-    } finally {
-      rmSync(beside);
-    }
-  });
 });

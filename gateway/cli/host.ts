@@ -31,6 +31,8 @@ export interface Host {
   readonly writeOut: (text: string) => void;
   readonly writeError: (text: string) => void;
   readonly kill: (pid: number, signal: NodeJS.Signals | 0) => void;
+  /** Errors that nobody caught; without a listener they end the process. */
+  readonly onFault: (listener: (error: unknown) => void) => void;
   readonly onSignal: (listener: (signal: StopSignal) => void) => void;
 }
 

@@ -65,6 +65,7 @@ export async function runOn(
     kill: host.kill,
     writeOut: host.writeOut,
     writeError: host.writeError,
+    onFault: host.onFault,
     onSignal: host.onSignal,
   };
   return runGateway(options);

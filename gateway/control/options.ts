@@ -25,5 +25,7 @@ export interface RunOptions {
   readonly kill: ManagedOptions['kill'];
   readonly writeOut: (text: string) => void;
   readonly writeError: (text: string) => void;
+  /** Errors that nobody caught. */
+  readonly onFault: (listener: (error: unknown) => void) => void;
   readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => void) => void;
 }

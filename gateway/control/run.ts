@@ -148,8 +148,14 @@ class Gateway {
         }
       });
     });
-    const problem = await this.#start();
+    this.#options.onFault((error) => {
+      // A bug of control's must not cost the clients their connections; the workers serve on.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#log.error(`a fault in control: ${text}`);
+    });
+    const problem = await Promise.race([this.#start(), force]);
     if (problem !== null) {
+      if (forced) return this.#abandon();
       this.#options.writeError(`sluice: ${problem}\n`);
       await this.#end();
       return EXIT.runtime;
@@ -157,12 +163,13 @@ class Gateway {
     await asked;
     await Promise.race([this.#drain(), force]);
     await Promise.race([this.#end(), force]);
-    if (forced) {
-      this.#log.warn('second signal: ending now');
-      this.#site.kill();
-      return EXIT.forced;
-    }
-    return EXIT.ok;
+    return forced ? this.#abandon() : EXIT.ok;
+  }
+
+  #abandon(): number {
+    this.#log.warn('second signal: ending now');
+    this.#site.kill();
+    return EXIT.forced;
   }
 
   /** Reads the file again and applies it whole or not at all. Reloads never overlap. */
@@ -268,11 +275,8 @@ class Gateway {
     return { ok, problems };
   }
 
-  /** Applies what is served once more, so that renewed certificates are read. */
   async #renew(): Promise<void> {
-    const served = this.#site.served;
-    if (served === null || served.published.certificates.length === 0) return;
-    const next = this.#reloading.then(() => this.#site.apply(served.published.config));
+    const next = this.#reloading.then(() => this.#site.renew());
     this.#reloading = next;
     const outcome = await next;
     if (!outcome.ok) this.#log.error(`certificates could not be renewed: ${outcome.problem}`);

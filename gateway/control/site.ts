@@ -39,6 +39,8 @@ export interface Served {
 
 export interface Site {
   apply(config: Config): Promise<ApplyOutcome>;
+  /** Reads the certificates of what is served again, and applies them if they are others. */
+  renew(): Promise<ApplyOutcome>;
   readonly served: Served | null;
   managedOf(upstream: string): ManagedUpstream | null;
   /** Ends every managed process. */
@@ -78,6 +80,15 @@ export function createSite(options: SiteOptions): Site {
     const outcome = await publish({ ...config, listen: claimed.listen }, certificates.pairs, next.running);
     if (!outcome.ok) await stopOthers(next.running, managed);
     return outcome;
+  }
+
+  async function renew(): Promise<ApplyOutcome> {
+    if (served === null || served.published.certificates.length === 0) return { ok: true };
+    const { config, certificates } = served.published;
+    const now = await certificatesFor(config.tls, true, options.now(), log);
+    if (!now.ok) return now;
+    const texts = (pairs: Published['certificates']): string => pairs.map(({ cert, key }) => cert + key).join();
+    return texts(now.pairs) === texts(certificates) ? { ok: true } : apply(config);
   }
 
   /** Keeps the processes whose config is the same and starts the new ones. */
@@ -163,6 +174,7 @@ export function createSite(options: SiteOptions): Site {
 
   return {
     apply,
+    renew,
     get served() {
       return served;
     },

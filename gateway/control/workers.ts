@@ -196,8 +196,12 @@ export function createWorkers(options: WorkersOptions): Workers {
         PREPARE_MS,
         () => tellAll({ kind: 'commit', version }),
       );
-      const listening = answers.find((answer) => answer !== null);
-      if (listening === undefined || listening === null) {
+      // Only the first worker has the unix sockets: the longest list is the whole one.
+      const listening = answers.reduce(
+        (most, answer) => ((answer?.length ?? 0) > (most?.length ?? -1) ? answer : most),
+        null,
+      );
+      if (listening === null) {
         committed = before;
         return { ok: false, problem: 'no worker took the config' };
       }

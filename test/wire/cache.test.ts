@@ -285,7 +285,11 @@ test('forty requests for two variants of a cold key make two fetches', async () 
   const go = Promise.withResolvers<void>();
   script(async (request, reply) => {
     await go.promise;
-    await reply.send(200, { 'cache-control': 'max-age=60', vary: 'accept-language' }, `in ${request.header('accept-language')}`);
+    await reply.send(
+      200,
+      { 'cache-control': 'max-age=60', vary: 'accept-language' },
+      `in ${request.header('accept-language')}`,
+    );
   });
   const languages = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'de' : 'en'));
   const answers = languages.map((language) => get(path, { 'accept-language': language }));

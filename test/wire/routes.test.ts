@@ -54,9 +54,10 @@ routes: [{ match: "/*", upstream: one }]
   assert.equal(answer.headers.location, `https://example.test:${gateway.https}/a?b=1`);
 });
 
-test('a unix socket is a listener like any other', async () => {
+test('a unix socket is a listener like any other, with several workers too', async () => {
   await using gateway = await startGateway({
     config: `
+workers: 2
 listen: { http: ["unix:edge.sock", "127.0.0.1:0"] }
 upstreams: { one: "${one.url}" }
 routes: [{ match: "/*", upstream: one }]

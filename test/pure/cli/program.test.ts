@@ -47,6 +47,7 @@ function createProgram(context: TestContext): {
           error += text;
         },
         kill: () => assert.fail('nothing is killed here'),
+        onFault: () => {},
         onSignal: () => {},
       };
       const code = await runProgram(
