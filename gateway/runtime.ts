@@ -6,19 +6,20 @@ import type { AddressList } from './http/address.ts';
 import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
 import type { Arena } from './store/arena.ts';
+import type { Found } from './store/entries.ts';
 import type { FillTable } from './store/fill-table.ts';
 import type { Fills } from './store/fills.ts';
 import type { HitForMiss } from './store/hit-for-miss.ts';
+import type { Hot } from './store/hot.ts';
 import type { Purges } from './store/purges.ts';
-import type { Store } from './store/store.ts';
 import type { CounterName } from './tables/counters.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
 /** What lives as long as the worker, whatever the config says. `F` is the running fetch. */
 export interface WorkerState<F> {
-  readonly store: Store;
-  /** The same store, where bodies grow while other workers follow. */
-  readonly arena: Pick<Arena, 'grow' | 'follow'>;
+  /** The cache of all workers. */
+  readonly store: Arena;
+  readonly hot: Hot<Found>;
   readonly fills: Fills<F>;
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;

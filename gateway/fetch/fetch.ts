@@ -5,8 +5,8 @@ import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
-import { variantKey } from '../policy/key.ts';
 import type { StoredHead } from '../policy/facts.ts';
+import { variantKey } from '../policy/key.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
@@ -130,10 +130,15 @@ export class Fetch implements Source, Filling {
   }
 
   #letGo(): void {
-    if (this.state === 'sealed' || this.state === 'failed' || this.#waiters.size > 0) return;
+    if (this.state === 'sealed' || this.state === 'failed' || this.#isWaitedFor()) return;
     if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
     this.#attempt?.abort();
     // Between two attempts there is nothing to abort; #pick sees that nobody waits.
+  }
+
+  /** Somebody waits for the head, here or in another worker. */
+  #isWaitedFor(): boolean {
+    return this.#waiters.size > 0 || this.plan.lead?.isWanted() === true;
   }
 
   #go(next: FetchState): void {
@@ -154,7 +159,7 @@ export class Fetch implements Source, Filling {
 
   #pick(failure: Failure | null): void {
     const { plan } = this;
-    if (this.#waiters.size === 0) return this.#fail('internal', 'everybody left');
+    if (!this.#isWaitedFor()) return this.#fail('internal', 'everybody left');
     const nowMs = plan.state.now();
     let instance = plan.upstream.pick(this.#tried, nowMs, plan.state.rnd);
     // A single instance whose kept-alive connection died may well answer on a fresh one.
@@ -248,8 +253,15 @@ export class Fetch implements Source, Filling {
     this.outcome = { kind: 'head', status, fields, bodyBytes, storing, reason };
     this.#go('body');
     this.#grow();
+    if (this.#mayGrow && storing !== null && bodyBytes !== null) setImmediate(() => this.#awaitWanted());
     this.#tell();
     this.#letGo();
+  }
+
+  /** Another worker may come while the upstream is silent. Most bodies are whole by now. */
+  #awaitWanted(): void {
+    if (this.state !== 'body') return;
+    void this.plan.lead?.wanted().then(() => this.#guard(() => this.#grow()));
   }
 
   /**
@@ -261,7 +273,7 @@ export class Fetch implements Source, Filling {
     if (!this.#mayGrow || plan.lead === null || body === null || !plan.lead.isWanted()) return;
     if (outcome.kind !== 'head' || outcome.storing === null || outcome.bodyBytes === null) return;
     this.#mayGrow = false;
-    const growing = plan.state.arena.grow(this.storedKey, outcome.storing.head, outcome.bodyBytes);
+    const growing = plan.state.store.grow(this.storedKey, outcome.storing.head, outcome.bodyBytes);
     if (growing === null) return;
     for (const chunk of body.chunks()) if (!growing.append(chunk)) return;
     this.#growing = growing;
@@ -387,7 +399,7 @@ export class Fetch implements Source, Filling {
 
   #retries(failure: Failure): boolean {
     const { plan } = this;
-    if (this.#waiters.size === 0) return false;
+    if (!this.#isWaitedFor()) return false;
     const may = mayRetry({
       failure,
       method: plan.request.method,
@@ -425,7 +437,7 @@ export class Fetch implements Source, Filling {
 
   /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
   #purged(): boolean {
-    return this.plan.key !== null && this.plan.state.purges.newestMs(this.plan.key) >= this.startedMs;
+    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.startedMs);
   }
 
   /** Nobody joins any more, here or in another worker. */

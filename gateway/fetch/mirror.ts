@@ -77,7 +77,7 @@ export class Mirror implements Filling, Source {
     if (this.#over) return;
     const state = this.#follow.state();
     if (state !== 'growing') return this.#end({ kind: 'over', look: state !== 'released' });
-    const follower = this.#state.arena.follow(this.#follow.location, this.#follow.generation);
+    const follower = this.#state.store.follow(this.#follow.location, this.#follow.generation);
     if (follower === null) return this.#end({ kind: 'over', look: true });
     const { head } = follower;
     const vary = normaliseVary(fieldsOf(head.fields, 'vary'));

@@ -2,9 +2,8 @@
 
 import type { CacheRules, RouteConfig } from '../config/config.ts';
 import { Fetch } from '../fetch/fetch.ts';
-import { Mirror } from '../fetch/mirror.ts';
-import { hashKey } from '../store/fill-table.ts';
 import type { Filling } from '../fetch/filling.ts';
+import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
@@ -14,6 +13,7 @@ import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { lookUp } from '../store/entries.ts';
+import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
@@ -40,7 +40,7 @@ export function look(x: Exchange): RequestState {
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
-  const found = lookUp(state.store, state.purges, key, request.fields);
+  const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
     const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
     if (verdict.serve === 'fresh') {

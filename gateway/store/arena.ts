@@ -358,5 +358,3 @@ class View implements Arena {
     this.#stats[stat] = (this.#stats[stat] as number) + 1;
   }
 }
-
-export { createArenaMemory } from './arena-memory.ts';

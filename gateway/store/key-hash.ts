@@ -5,6 +5,12 @@
 /** Longest key in UTF-16 units: LIMITS.cacheKeyBytes and 32 selecting fields of 128 characters with their names. */
 export const MOST_KEY_LENGTH = 16_384;
 
+/** Node's own writers, which its types leave out; two to three times as fast as Buffer.write for short keys. */
+interface KeyBytes extends Buffer {
+  utf8Write(text: string, offset: number): number;
+  ucs2Write(text: string, offset: number): number;
+}
+
 /** The key that was hashed last. */
 export class KeyHash {
   /** The two lanes of the hash. */
@@ -14,13 +20,13 @@ export class KeyHash {
   length = 0;
   /** The key holds more than ASCII and stands there as UTF-16. */
   wide = false;
-  readonly bytes: Buffer;
+  readonly bytes: KeyBytes;
   readonly words: Int32Array;
   readonly #seedA: number;
   readonly #seedB: number;
 
   constructor(seedA: number, seedB: number) {
-    this.bytes = Buffer.alloc(3 * MOST_KEY_LENGTH + 4);
+    this.bytes = Buffer.alloc(3 * MOST_KEY_LENGTH + 4) as KeyBytes;
     this.words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length >> 2);
     this.#seedA = seedA;
     this.#seedB = seedB;
