@@ -4,6 +4,7 @@
 import { Bench } from 'tinybench';
 import type { Config, RouteConfig } from '../gateway/config/config.ts';
 import { parseConfig } from '../gateway/config/load.ts';
+import { createCache } from '../gateway/control/cache.ts';
 import type { Filling } from '../gateway/fetch/filling.ts';
 import { admit } from '../gateway/guard/admit.ts';
 import { compileAddressList } from '../gateway/http/address.ts';
@@ -18,10 +19,11 @@ import { acceptExchange } from '../gateway/request/steps.ts';
 import { compileRoutes } from '../gateway/route/compile.ts';
 import { matchRoute } from '../gateway/route/match.ts';
 import type { Runtime } from '../gateway/runtime.ts';
-import { lookUp, putEntry } from '../gateway/store/entries.ts';
+import { type Found, lookUp, putEntry, type Shelf } from '../gateway/store/entries.ts';
+import { FillTable } from '../gateway/store/fill-table.ts';
 import { Fills } from '../gateway/store/fills.ts';
-import { createMemoryStore } from '../gateway/store/memory.ts';
-import { Purges } from '../gateway/store/purges.ts';
+import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
+import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
 
 export interface MicroOptions {
@@ -125,13 +127,17 @@ const NO_UPSTREAM: Upstream = { name: 'api', host: 'keep', pick: () => null, may
 /** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
 function createRuntime(config: Config): Runtime<Filling> {
   let ids = 0;
+  const { arena, memory, purges } = createCache(config.cache.memoryBytes);
   return {
     version: 1,
     config,
     state: {
-      store: createMemoryStore(config.cache.memoryBytes),
-      fills: new Fills<Filling>(1024),
-      purges: new Purges(1024),
+      store: arena,
+      hot: new Hot<Found>(HOT_BYTES, (located) => arena.stillAt(located)),
+      fills: new Fills<Filling>(),
+      fillTable: new FillTable(memory.fills, 0),
+      hitForMiss: new HitForMiss(memory.hitForMiss),
+      purges,
       keptBytes: 0,
       keepBytes: 2 ** 20,
       count: () => {},
@@ -202,10 +208,12 @@ function assertHit(runtime: Runtime<Filling>): void {
 /** Runs all parts; ns per call. */
 export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
   const { runtime, request, route, key, storing } = await prepareParts();
-  const { store, purges } = runtime.state;
-  const found = lookUp(store, purges, key, request.fields).found;
+  const found = lookUp(runtime.state, key, request.fields).found;
   if (found === null) throw new Error('the entry was not found');
   assertHit(runtime);
+  const cold: Shelf = { ...runtime.state, hot: new Hot<Found>(0, () => false) };
+  const frame = runtime.state.store.get(key) ?? Buffer.alloc(0);
+  let inserts = 0;
 
   // What a call gives is kept, so that the compiler cannot leave the call out.
   const kept: { last: unknown } = { last: null };
@@ -217,7 +225,10 @@ export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
     'cache key': () => cacheKey(request, route.cache),
     'may it be stored': () => mayStore(storing),
     'may it be served': () => mayServe(found.head, request, requestIsPrivate(request.fields, route.cache), NOW_MS),
-    'look up 1 KB': () => lookUp(store, purges, key, request.fields),
+    'look up 1 KB, hot': () => lookUp(runtime.state, key, request.fields),
+    'look up 1 KB, copied out of the arena': () => lookUp(cold, key, request.fields),
+    'copy 1 KB out of the arena': () => runtime.state.store.get(key),
+    'insert 1 KB': () => runtime.state.store.put(`${key}${inserts++ & 0xffff}`, frame),
     'a whole hit, 1 KB': () => acceptExchange(runtime, new FakeDownstream(), null),
   };
   const bench = new Bench({ time: options.timeMs, warmupTime: options.timeMs / 5 });

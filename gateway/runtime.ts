@@ -5,16 +5,24 @@ import type { Config, RouteConfig } from './config/config.ts';
 import type { AddressList } from './http/address.ts';
 import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
+import type { Arena } from './store/arena.ts';
+import type { Found } from './store/entries.ts';
+import type { FillTable } from './store/fill-table.ts';
 import type { Fills } from './store/fills.ts';
+import type { HitForMiss } from './store/hit-for-miss.ts';
+import type { Hot } from './store/hot.ts';
 import type { Purges } from './store/purges.ts';
-import type { Store } from './store/store.ts';
 import type { CounterName } from './tables/counters.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
 /** What lives as long as the worker, whatever the config says. `F` is the running fetch. */
 export interface WorkerState<F> {
-  readonly store: Store;
+  /** The cache of all workers. */
+  readonly store: Arena;
+  readonly hot: Hot<Found>;
   readonly fills: Fills<F>;
+  readonly fillTable: FillTable;
+  readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;

@@ -14,10 +14,13 @@ import { countersOf } from './observe/counters.ts';
 import { acceptExchange } from './request/steps.ts';
 import { compileRoutes } from './route/compile.ts';
 import type { Runtime, WorkerState } from './runtime.ts';
+import { openArena } from './store/arena.ts';
+import type { Found } from './store/entries.ts';
+import { FillTable } from './store/fill-table.ts';
 import { Fills } from './store/fills.ts';
-import { createMemoryStore } from './store/memory.ts';
+import { HitForMiss } from './store/hit-for-miss.ts';
+import { HOT_BYTES, Hot } from './store/hot.ts';
 import { Purges } from './store/purges.ts';
-import type { Store } from './store/store.ts';
 import { LIMITS } from './tables/limits.ts';
 import { createContexts } from './tls/contexts.ts';
 import { createPools } from './upstream/pools.ts';
@@ -37,12 +40,25 @@ const pools = createPools({ vitals: new Vitals(birth.vitals), workers: birth.wor
 const idPrefix = randomBytes(8).toString('hex');
 let requestNumber = 0;
 
-/** Everything that outlives a config. The store is remade only when its size changes. */
-interface Lasting {
-  readonly state: WorkerState<Filling>;
-  readonly store: Store;
-  readonly storeBytes: number;
-}
+const store = openArena(birth.cache.arena, { row: birth.row });
+
+/** Everything that outlives a config. */
+const state: WorkerState<Filling> = {
+  store,
+  hot: new Hot<Found>(HOT_BYTES, (located) => store.stillAt(located)),
+  fills: new Fills<Filling>(),
+  fillTable: new FillTable(birth.cache.fills, birth.row),
+  hitForMiss: new HitForMiss(birth.cache.hitForMiss),
+  purges: new Purges(birth.cache.purges),
+  keptBytes: 0,
+  keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
+  count: (name, n) => counters.add(name, n),
+  now: Date.now,
+  rnd: Math.random,
+  newRequestId: () => `${idPrefix}-${(requestNumber++).toString(36)}`,
+  trace: birth.traceStates ? (line) => log('info', line) : null,
+  problem: (message) => log('error', message),
+};
 
 /** A config that is ready to be committed. */
 interface Prepared {
@@ -53,7 +69,6 @@ interface Prepared {
 }
 
 let runtime: Runtime<Filling> | null = null;
-let lasting: Lasting | null = null;
 let prepared: Prepared | null = null;
 let accessLog: AccessLog | null = null;
 let accessLogConfig = '';
@@ -73,27 +88,6 @@ const edge = createEdge({
   onProblem: (word, detail) => log('debug', `edge: ${word} ${detail}`),
   onConnections: (open) => counters.set('connections_open', open),
 });
-
-function stateFor(storeBytes: number): Lasting {
-  const store = createMemoryStore(storeBytes);
-  return {
-    store,
-    storeBytes,
-    state: {
-      store,
-      fills: new Fills<Filling>(LIMITS.hitForMissKeys),
-      purges: new Purges(LIMITS.purgedKeys),
-      keptBytes: 0,
-      keepBytes: Math.floor(storeBytes * LIMITS.fillShare),
-      count: (name, n) => counters.add(name, n),
-      now: Date.now,
-      rnd: Math.random,
-      newRequestId: () => `${idPrefix}-${(requestNumber++).toString(36)}`,
-      trace: birth.traceStates ? (line) => log('info', line) : null,
-      problem: (message) => log('error', message),
-    },
-  };
-}
 
 /** Unix sockets know no reusePort: the first worker has them all. */
 function isOurs(address: ListenAddress): boolean {
@@ -144,13 +138,11 @@ function commit(version: number): void {
   if (next === null || next.published.version !== version) return;
   prepared = null;
   const { config, instances } = next.published;
-  const storeBytes = Math.floor(config.cache.memoryBytes / birth.workers);
-  if (lasting === null || lasting.storeBytes !== storeBytes) lasting = stateFor(storeBytes);
   const logs = accessLogFor(next.published);
   runtime = {
     version,
     config,
-    state: lasting.state,
+    state,
     routes: next.routes,
     trusted: next.trusted,
     misdirected: next.misdirected,
@@ -198,12 +190,7 @@ const heart = setInterval(() => {
     counters.add('log_lines_dropped', accessLog.dropped - droppedCounted);
     droppedCounted = accessLog.dropped;
   }
-  if (lasting === null) return;
-  const { entries, bytes, evictions } = lasting.store.stats();
-  counters.set('store_entries', entries);
-  counters.set('store_bytes', bytes);
-  counters.set('store_evictions', evictions);
-  counters.set('fills_running', lasting.state.fills.size);
+  counters.set('fills_running', state.fills.size);
 }, HEARTBEAT_MS);
 
 control.on('message', (message: ToWorker) => {

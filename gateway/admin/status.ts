@@ -81,10 +81,21 @@ export interface InstanceStatus {
 }
 
 export interface CacheStatus {
+  /** cache.memory, all tables included. */
   readonly memoryBytes: number;
+  /** Bytes of the log that live entries take. */
   readonly usedBytes: number;
   readonly objects: number;
+  /** Look-ups that found something, by tier: a worker's hot copies, the arena. */
   readonly hits: number;
+  readonly hitsHot: number;
+  readonly hitsArena: number;
   readonly misses: number;
+  readonly inserts: number;
   readonly evictions: number;
+  /** Inserts of keys that had been evicted a moment ago. */
+  readonly ghosts: number;
+  /** Stored as a chain of pieces. */
+  readonly chains: number;
+  readonly tornReadsRetried: number;
 }

@@ -2,6 +2,14 @@
 
 import type { Published } from '../config/published.ts';
 
+/** The shared memory of the one cache. */
+export interface CacheMemory {
+  readonly arena: SharedArrayBuffer;
+  readonly fills: SharedArrayBuffer;
+  readonly purges: SharedArrayBuffer;
+  readonly hitForMiss: SharedArrayBuffer;
+}
+
 /** What a worker is born with. */
 export interface WorkerBirth {
   /** Its row in vitals, counters and heartbeats. */
@@ -11,6 +19,7 @@ export interface WorkerBirth {
   readonly counters: SharedArrayBuffer;
   /** One Int32 per row; the worker counts, control watches. */
   readonly heartbeats: SharedArrayBuffer;
+  readonly cache: CacheMemory;
   readonly logFd: number;
   readonly terminal: boolean;
   readonly colour: boolean;

@@ -3,15 +3,17 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism, platform } from 'node:os';
 import { dirname } from 'node:path';
 import type { AdminServer } from '../admin/server.ts';
 import type { Config } from '../config/config.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
 import type { Logger } from '../observe/log.ts';
-import { createVitals, VITALS_SLOTS, Vitals } from '../upstream/vitals.ts';
+import { createVitals, VITALS_SLOTS, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
+import { type Cache, createCache } from './cache.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
@@ -70,6 +72,7 @@ class Gateway {
   readonly #workers: Workers;
   readonly #prober: ReturnType<typeof createProber>;
   readonly #workerCount: number;
+  readonly #cache: Cache;
   #admin: AdminServer | null = null;
   #tokenFile: string | null = null;
   #watch: ConfigWatch | null = null;
@@ -85,8 +88,8 @@ class Gateway {
     this.#first = config;
     this.#log = log;
     this.#pretty = pretty;
-    // Until the cache is one for all workers, more of them would mean more copies of it.
-    this.#workerCount = config.workers === 'auto' ? 1 : config.workers;
+    this.#workerCount = workersFor(config, log);
+    this.#cache = createCache(config.cache.memoryBytes);
     this.#counters = createCounterBuffer(this.#workerCount);
     const vitals = createVitals();
     this.#vitals = new Vitals(vitals);
@@ -103,6 +106,7 @@ class Gateway {
         vitals,
         counters: this.#counters,
         heartbeats: new SharedArrayBuffer(4 * this.#workerCount),
+        cache: this.#cache.memory,
         logFd: options.stdoutFd,
         terminal: options.stdoutIsTerminal,
         colour: options.colour,
@@ -110,7 +114,10 @@ class Gateway {
         reusePort: this.#workerCount > 1,
       },
       log,
-      onDeath: (row) => this.#vitals.clearWorker(row),
+      onDeath: (row) => {
+        this.#vitals.clearWorker(row);
+        this.#cache.reclaim(row);
+      },
       now: Date.now,
     });
     const addresses = createAddresses();
@@ -249,8 +256,10 @@ class Gateway {
       const loaded = await this.#options.load();
       if (!loaded.ok) problems = formatProblems(loaded.problems, { colour: false });
       else {
-        const workers = loaded.config.workers === 'auto' ? 1 : loaded.config.workers;
-        if (workers !== this.#workerCount) this.#log.warn('workers: a new number applies after a restart');
+        if (loaded.config.cache.memoryBytes !== this.#first.cache.memoryBytes)
+          this.#log.warn('cache.memory: a new size applies after a restart');
+        if (loaded.config.workers !== this.#first.workers)
+          this.#log.warn('workers: a new number applies after a restart');
         if (JSON.stringify(loaded.config.admin) !== JSON.stringify(this.#first.admin))
           this.#log.warn('admin: a change applies after a restart');
         const applied = await this.#site.apply(loaded.config);
@@ -326,6 +335,7 @@ class Gateway {
       vitals: this.#vitals,
       workerCount: this.#workerCount,
       counters: this.#counters,
+      cache: this.#cache,
       readiness: this.#readiness(),
       draining: this.#state === 'draining',
       lastReload: this.#lastReload,
@@ -368,4 +378,13 @@ async function openFilesLimit(): Promise<number> {
   } catch {
     return FILES_WHEN_UNKNOWN;
   }
+}
+
+/** Worker threads: as many as the config says, by default one per core; one where an address cannot be shared. */
+function workersFor(config: Config, log: Logger): number {
+  const wanted = config.workers === 'auto' ? availableParallelism() : config.workers;
+  const most = Math.min(wanted, VITALS_WORKERS - 1);
+  if (most === 1 || platform() === 'linux') return most;
+  log.warn('several workers cannot share an address on this system; one serves');
+  return 1;
 }

@@ -2,8 +2,10 @@
 
 import type { StatusReport } from '../admin/status.ts';
 import { readCounters } from '../observe/counters.ts';
+import type { ArenaStats } from '../store/arena-stats.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import { type BannerInput, describeAction, describeCache } from './banner.ts';
+import type { Cache } from './cache.ts';
 import { addressName } from './instances.ts';
 import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
@@ -19,6 +21,7 @@ export interface View {
   readonly vitals: Vitals;
   readonly workerCount: number;
   readonly counters: SharedArrayBuffer;
+  readonly cache: Cache;
   readonly readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   readonly draining: boolean;
   readonly lastReload: StatusReport['config']['lastReload'];
@@ -68,16 +71,26 @@ export function statusReport(view: View, nowMs: number): StatusReport {
       balance: upstream.balance,
       instances: instancesOf(view, upstream.name),
     })),
-    cache: {
-      memoryBytes: config?.cache.memoryBytes ?? 0,
-      usedBytes: counters.store_bytes,
-      objects: counters.store_entries,
-      hits: counters.cache_hit,
-      misses: counters.cache_miss,
-      evictions: counters.store_evictions,
-    },
+    cache: cacheStatus(view.cache.stats(), config?.cache.memoryBytes ?? 0),
     counters,
     certificates: (served?.published.certificates ?? []).map(({ hosts, notAfterMs }) => ({ hosts, notAfterMs })),
+  };
+}
+
+function cacheStatus(stats: ArenaStats, memoryBytes: number): StatusReport['cache'] {
+  return {
+    memoryBytes,
+    usedBytes: stats.bytes,
+    objects: stats.entries,
+    hits: stats.hits,
+    hitsHot: stats.hitsHot,
+    hitsArena: stats.hitsArena,
+    misses: stats.misses,
+    inserts: stats.inserts,
+    evictions: stats.evictions,
+    ghosts: stats.ghosts,
+    chains: stats.chains,
+    tornReadsRetried: stats.tornReadsRetried,
   };
 }
 

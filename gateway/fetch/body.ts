@@ -72,6 +72,11 @@ export class Body {
     return this.#keep;
   }
 
+  /** A reader who comes now still gets the first byte. */
+  get fromStart(): boolean {
+    return this.#first === 0 && this.state !== 'failed';
+  }
+
   /** Bytes held in memory now. */
   get heldBytes(): number {
     return this.#heldBytes;

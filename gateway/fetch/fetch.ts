@@ -5,11 +5,14 @@ import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import type { StoredHead } from '../policy/facts.ts';
 import { variantKey } from '../policy/key.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
-import { hasRoom, putEntry, type StoredEntry } from '../store/entries.ts';
+import type { GrowingEntry } from '../store/arena.ts';
+import { hasRoom, indexVariant, putEntry, type StoredEntry } from '../store/entries.ts';
+import type { Lead } from '../store/fill-table.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
@@ -38,6 +41,8 @@ export interface FetchPlan {
   readonly key: string | null;
   /** The key under which waiters find this fetch; null = it fetches alone. */
   readonly fillKey: string | null;
+  /** The right to fetch this for all workers; null = they are not told. */
+  readonly lead: Lead | null;
   /** What to validate; null = fetch whole. */
   readonly stale: StoredEntry | null;
 }
@@ -68,6 +73,9 @@ export class Fetch implements Source, Filling {
   #stale: StoredEntry | null;
   /** The 304 spoke of another representation than the stored one. */
   #unconfirmed = false;
+  /** The entry in the arena that other workers follow; null = none yet, or none any more. */
+  #growing: GrowingEntry | null = null;
+  #mayGrow = true;
 
   constructor(plan: FetchPlan, nowMs: number) {
     this.plan = plan;
@@ -122,10 +130,15 @@ export class Fetch implements Source, Filling {
   }
 
   #letGo(): void {
-    if (this.state === 'sealed' || this.state === 'failed' || this.#waiters.size > 0) return;
+    if (this.state === 'sealed' || this.state === 'failed' || this.#isWaitedFor()) return;
     if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
     this.#attempt?.abort();
     // Between two attempts there is nothing to abort; #pick sees that nobody waits.
+  }
+
+  /** Somebody waits for the head, here or in another worker. */
+  #isWaitedFor(): boolean {
+    return this.#waiters.size > 0 || this.plan.lead?.isWanted() === true;
   }
 
   #go(next: FetchState): void {
@@ -146,7 +159,7 @@ export class Fetch implements Source, Filling {
 
   #pick(failure: Failure | null): void {
     const { plan } = this;
-    if (this.#waiters.size === 0) return this.#fail('internal', 'everybody left');
+    if (!this.#isWaitedFor()) return this.#fail('internal', 'everybody left');
     const nowMs = plan.state.now();
     let instance = plan.upstream.pick(this.#tried, nowMs, plan.state.rnd);
     // A single instance whose kept-alive connection died may well answer on a fresh one.
@@ -214,30 +227,57 @@ export class Fetch implements Source, Filling {
     const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
     const fields = withoutFields(received, framing);
     const verdict = this.#verdict(status, fields, bodyBytes);
-    let storing: { head: StoreVerdictHead; vary: readonly string[] } | null = null;
+    let storing: { head: StoredHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
     if (verdict?.store === true) {
       if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants))
         reason = 'too-many-variants';
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.state.keepBytes) reason = 'store-full';
-      else storing = { head: verdict.head, vary: verdict.vary };
+      else {
+        // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
+        storing = { head: { ...verdict.head, storedMs: this.startedMs }, vary: verdict.vary };
+      }
     } else if (verdict !== null) {
       reason = verdict.reason;
       if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null)
-        plan.state.fills.missed(plan.key, this.headMs + plan.hitForMissMs);
+        plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs);
     }
     // What the origin now says replaces what it said before, unless it merely failed.
     if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
-    if (storing === null || plan.key === null) this.#closeFill();
+    if (storing === null || plan.key === null) this.#closeFill('released');
     else {
       this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
-      plan.state.fills.stored(plan.key);
+      plan.state.hitForMiss.stored(plan.key);
     }
     this.body = new Body(this, storing !== null);
     this.outcome = { kind: 'head', status, fields, bodyBytes, storing, reason };
     this.#go('body');
+    this.#grow();
+    if (this.#mayGrow && storing !== null && bodyBytes !== null) setImmediate(() => this.#awaitWanted());
     this.#tell();
     this.#letGo();
+  }
+
+  /** Another worker may come while the upstream is silent. Most bodies are whole by now. */
+  #awaitWanted(): void {
+    if (this.state !== 'body') return;
+    void this.plan.lead?.wanted().then(() => this.#guard(() => this.#grow()));
+  }
+
+  /**
+   * Lets other workers follow as it grows, once one of them waits. Only for a declared length: a body that outgrows the
+   * store would break off at their clients.
+   */
+  #grow(): void {
+    const { plan, outcome, body } = this;
+    if (!this.#mayGrow || plan.lead === null || body === null || !plan.lead.isWanted()) return;
+    if (outcome.kind !== 'head' || outcome.storing === null || outcome.bodyBytes === null) return;
+    this.#mayGrow = false;
+    const growing = plan.state.store.grow(this.storedKey, outcome.storing.head, outcome.bodyBytes);
+    if (growing === null) return;
+    for (const chunk of body.chunks()) if (!growing.append(chunk)) return;
+    this.#growing = growing;
+    plan.lead.grow(growing.location, growing.generation);
   }
 
   #verdict(status: number, responseFields: Fields, bodyBytes: number | null): StoreVerdict | null {
@@ -277,7 +317,7 @@ export class Fetch implements Source, Filling {
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored =
       storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);
-    this.#closeFill();
+    this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
   }
@@ -293,30 +333,46 @@ export class Fetch implements Source, Filling {
         this.#dropKept();
     }
     body.push(chunk);
+    if (body.kept) {
+      // Without room in the arena those who follow are cut; the entry may still be stored whole at its end.
+      if (this.#growing !== null && !this.#growing.append(chunk)) this.#growing = null;
+      this.#grow();
+    }
     this.#letGo();
   }
 
   /** The body outgrew the store: those who read it go on, nobody new joins. */
   #dropKept(): void {
-    this.#closeFill();
+    this.#closeFill('released');
     this.#releaseKept();
     this.body?.release();
   }
 
   #onEnd(trailers: Fields): void {
-    const { plan, outcome } = this;
+    const { outcome } = this;
     if (this.#unconfirmed) return this.#askAgain();
     this.#finish();
     this.#go('sealed');
     const body = this.body;
     if (body === null) return;
-    if (outcome.kind === 'head' && outcome.storing !== null && body.kept && plan.key !== null && !this.#purged()) {
-      const head = { ...outcome.storing.head, bodyBytes: body.bytes };
-      putEntry(plan.state.store, plan.key, outcome.storing.vary, plan.request.fields, head, body.chunks());
-    }
-    this.#closeFill();
+    if (outcome.kind === 'head' && outcome.storing !== null && body.kept) this.#store(outcome.storing, body);
+    this.#closeFill('sealed');
     this.#releaseKept();
     body.seal(trailers);
+  }
+
+  /** The body is whole: it goes into the store, unless it was invalidated since this fetch began. */
+  #store(storing: { readonly head: StoredHead; readonly vary: readonly string[] }, body: Body): void {
+    const { plan } = this;
+    const growing = this.#growing;
+    this.#growing = null;
+    if (plan.key === null) return;
+    const head = { ...storing.head, bodyBytes: body.bytes };
+    const purged = this.#purged();
+    if (growing !== null) {
+      const sealed = growing.seal(head);
+      if (sealed && !purged) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey);
+    } else if (!purged) putEntry(plan.state.store, plan.key, storing.vary, plan.request.fields, head, body.chunks());
   }
 
   /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask for the whole. */
@@ -343,7 +399,7 @@ export class Fetch implements Source, Filling {
 
   #retries(failure: Failure): boolean {
     const { plan } = this;
-    if (this.#waiters.size === 0) return false;
+    if (!this.#isWaitedFor()) return false;
     const may = mayRetry({
       failure,
       method: plan.request.method,
@@ -363,7 +419,7 @@ export class Fetch implements Source, Filling {
   #fail(error: ErrorWord, detail: string): void {
     this.#finish();
     this.#go('failed');
-    this.#closeFill();
+    this.#closeFill('failed');
     this.#releaseKept();
     if (ERRORS[error].source === 'upstream') this.plan.state.count('upstream_failures', 1);
     if (this.outcome.kind === 'pending') {
@@ -381,10 +437,14 @@ export class Fetch implements Source, Filling {
 
   /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
   #purged(): boolean {
-    return this.plan.key !== null && this.plan.state.purges.newestMs(this.plan.key) >= this.startedMs;
+    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.startedMs);
   }
 
-  #closeFill(): void {
+  /** Nobody joins any more, here or in another worker. */
+  #closeFill(state: 'sealed' | 'released' | 'failed'): void {
+    this.#growing?.fail();
+    this.#growing = null;
+    this.plan.lead?.end(state);
     if (this.plan.fillKey !== null) this.plan.state.fills.close(this.plan.fillKey, this);
   }
 
@@ -400,8 +460,6 @@ export class Fetch implements Source, Filling {
     this.#totalTimer = null;
   }
 }
-
-type StoreVerdictHead = Extract<StoreVerdict, { store: true }>['head'];
 
 /** Content-Length as the attempt checked it: digits only, or absent. */
 function bodyLength(value: string | undefined): number | null {

@@ -22,6 +22,8 @@ export type Outcome =
     }
   /** The upstream confirmed the stored response (304); it is updated and good to serve. */
   | { readonly kind: 'validated'; readonly entry: StoredEntry; readonly storing: boolean }
+  /** Another worker's fetch ended without a body for us. `look`: the store may have it now, or somebody must fetch anew; else fetch alone. */
+  | { readonly kind: 'over'; readonly look: boolean }
   /** No answer came. `detail` is for the log only. */
   | { readonly kind: 'failed'; readonly error: ErrorWord; readonly detail: string };
 

@@ -10,6 +10,7 @@ import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { Runtime } from '../runtime.ts';
 import type { StoredEntry } from '../store/entries.ts';
+import type { Lead } from '../store/fill-table.ts';
 import { cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import type { Reason } from '../tables/reasons.ts';
@@ -52,6 +53,8 @@ export class Exchange implements Waiter {
   /** A stored response: to serve, or to validate. */
   entry: StoredEntry | null = null;
   fetch: Filling | null = null;
+  /** The right to fetch for all workers, until a fetch takes it over. */
+  lead: Lead | null = null;
   /** This exchange did not begin `fetch`, it joined. */
   follows = false;
   /** How often it waited for a fetch of another and got nothing. */
@@ -189,6 +192,7 @@ export class Exchange implements Waiter {
     const { runtime, downstream, fetch } = this;
     const { state } = runtime;
     this.clearTimer();
+    this.lead?.end('failed');
     const { refusal } = downstream;
     if (refusal !== null) {
       this.reason = refusal;

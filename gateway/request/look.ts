@@ -3,6 +3,7 @@
 import type { CacheRules, RouteConfig } from '../config/config.ts';
 import { Fetch } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
+import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
@@ -12,6 +13,7 @@ import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { lookUp } from '../store/entries.ts';
+import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
@@ -38,7 +40,7 @@ export function look(x: Exchange): RequestState {
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
-  const found = lookUp(state.store, state.purges, key, request.fields);
+  const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
     const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
     if (verdict.serve === 'fresh') {
@@ -77,7 +79,6 @@ function shared(
   nowMs: number,
 ): RequestState {
   const { request, runtime } = known(x);
-  const { fills } = runtime.state;
   x.forward = why;
   x.reason = reason;
   x.cacheWord = why === 'stale' || why === 'request' ? 'stale' : 'miss';
@@ -92,17 +93,40 @@ function shared(
     if (request.method !== 'GET') x.entry = null;
     return 'fetch';
   }
-  if (x.key !== null && fills.isHitForMiss(x.key, nowMs)) {
+  if (x.key !== null && runtime.state.hitForMiss.isHitForMiss(x.key, nowMs)) {
     x.reason = 'hit-for-miss';
     return 'fetch';
   }
   x.fillKey = fillKey;
-  const running = fills.running(fillKey);
   // What began before this request's own no-cache does not answer it.
-  if (running === undefined || why === 'request') return 'fetch';
-  if (running.outcome.kind === 'pending' && running.waiting >= LIMITS.waitersPerFill) return 'fetch';
-  x.fetch = running;
+  if (why === 'request') return 'fetch';
+  return joinOrLead(x, fillKey);
+}
+
+/** Joins whoever fetches this already, here or in another worker, or takes the lead. */
+function joinOrLead(x: Exchange, fillKey: string): RequestState {
+  const { state } = x.runtime;
+  const running = state.fills.running(fillKey);
+  if (running?.outcome.kind === 'pending' && running.waiting >= LIMITS.waitersPerFill) return 'fetch';
+  if (running !== undefined && isJoinable(running)) {
+    x.fetch = running;
+    return 'wait';
+  }
+  const claim = state.fillTable.claim(hashKey(fillKey));
+  if (claim === null) return 'fetch';
+  if ('lead' in claim) {
+    x.lead = claim.lead;
+    return 'fetch';
+  }
+  const mirror = new Mirror(state, fillKey, claim.follow);
+  mirror.start();
+  x.fetch = mirror;
   return 'wait';
+}
+
+/** Whoever joins now gets the whole answer. */
+function isJoinable(filling: Filling): boolean {
+  return filling.body === null || filling.body.fromStart;
 }
 
 /** Waits for the head of another's fetch. */
@@ -130,8 +154,9 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
     const next = followerTakes(x, fetch, outcome);
     if (next !== null) return next;
   }
-  // A failure of the one who fetched is not everybody's: one of those who waited tries anew.
-  if (outcome.kind === 'failed' && x.waits < MOST_WAITS) {
+  // A failure of the one who fetched is not everybody's: one of those who waited tries anew. What another worker fetched
+  // may be in the store by now.
+  if ((outcome.kind === 'failed' && x.waits < MOST_WAITS) || (outcome.kind === 'over' && outcome.look)) {
     x.follows = false;
     x.fetch = null;
     return 'look';
@@ -148,7 +173,7 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
 function followerTakes(
   x: Exchange,
   fetch: Filling,
-  outcome: Exclude<Outcome, { kind: 'pending' | 'failed' }>,
+  outcome: Exclude<Outcome, { kind: 'pending' | 'failed' | 'over' }>,
 ): RequestState | null {
   const { request, runtime } = known(x);
   const head =
@@ -162,13 +187,12 @@ function followerTakes(
         // Another variant than ours: meet those who want the same one as we do.
         x.fillKey = own;
         x.entry = null;
-        const running = x.waits > MOST_WAITS ? undefined : runtime.state.fills.running(own);
-        x.follows = running !== undefined;
-        x.fetch = running ?? null;
-        return running === undefined ? 'fetch' : 'wait';
+        x.follows = false;
+        x.fetch = null;
+        return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
       }
     }
-    if (fetch.body?.kept !== true) return null;
+    if (fetch.body?.fromStart !== true) return null;
   }
   if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
   x.cacheWord = 'collapsed';
@@ -209,10 +233,13 @@ export function fetchAlone(x: Exchange): RequestState | null {
       uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
       key: x.key,
       fillKey: x.fillKey,
+      lead: x.lead,
       stale: x.entry,
     },
     runtime.state.now(),
   );
+  // From here on the fetch answers for the lead.
+  x.lead = null;
   x.fetch = fetch;
   x.follows = false;
   x.outcomeArrived = () => x.resume(leaderNext(x, fetch));

@@ -4,7 +4,9 @@
 import type { Fields } from '../http/fields.ts';
 import type { StoredHead, VariantIndex } from '../policy/facts.ts';
 import { variantKey } from '../policy/key.ts';
+import type { Arena } from './arena.ts';
 import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
+import type { Hot } from './hot.ts';
 import type { Purges } from './purges.ts';
 import type { Store } from './store.ts';
 
@@ -21,19 +23,26 @@ export type Lookup =
   /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
   | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
 
-/** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
-export function lookUp(store: Store, purges: Purges, primary: string, requestFields: Fields): Lookup {
-  const frame = store.get(primary);
-  if (frame === null) return { found: null, why: 'uri-miss', fillKey: primary };
-  if (frameKind(frame) === 'variants') {
-    const index = decodeVariants(frame, primary);
-    if (index === null) return fault(store, primary, primary);
-    return lookUpVariant(store, purges, primary, index, requestFields);
-  }
-  return entryOf(store, purges, primary, primary, frame);
+/** What a look-up needs: the store, the purge log, and a worker's hot copies of both entries and indexes. */
+export interface Shelf {
+  readonly store: Arena;
+  readonly purges: Purges;
+  readonly hot: Hot<Found>;
 }
 
-function lookUpVariant(store: Store, purges: Purges, primary: string, index: VariantIndex, fields: Fields): Lookup {
+/** What stands at a key. */
+export type Found = { readonly entry: StoredEntry } | { readonly index: VariantIndex };
+
+/** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
+export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lookup {
+  const found = foundAt(shelf, primary);
+  if (found === null) return { found: null, why: 'uri-miss', fillKey: primary };
+  if (found === 'fault') return { found: null, why: 'store-fault', fillKey: primary };
+  if ('index' in found) return lookUpVariant(shelf, primary, found.index, requestFields);
+  return checked(shelf, primary, found.entry);
+}
+
+function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, fields: Fields): Lookup {
   // Rows that vary on the same fields select by the same key; the newest row says what a new fetch will likely vary on.
   const keys = new Map<string, string>();
   let fillKey = primary;
@@ -46,26 +55,44 @@ function lookUpVariant(store: Store, purges: Purges, primary: string, index: Var
       keys.set(names, key);
     }
     if (row.key !== key) continue;
-    const frame = store.get(key);
-    if (frame !== null) return entryOf(store, purges, primary, key, frame);
+    const found = foundAt(shelf, key);
+    if (found === 'fault') return { found: null, why: 'store-fault', fillKey: key };
+    if (found !== null && 'entry' in found) return checked(shelf, primary, found.entry);
   }
   return { found: null, why: 'vary-miss', fillKey };
 }
 
-function entryOf(store: Store, purges: Purges, primary: string, key: string, frame: Buffer): Lookup {
-  const entry = decodeFrame(frame, key);
-  if (entry === null) return fault(store, key, key);
-  if (purges.newestMs(primary) >= entry.head.storedMs) {
-    store.delete(key);
-    return { found: null, why: 'uri-miss', fillKey: key };
+function foundAt({ store, hot }: Shelf, key: string): Found | 'fault' | null {
+  const kept = hot.get(key);
+  if (kept !== null) return kept;
+  const located = store.locate(key);
+  const frame = store.get(key);
+  if (frame === null) return null;
+  const found = decode(key, frame);
+  if (found === null) return fault(store, key);
+  if (located !== null) hot.keep(key, located, found, frame.length);
+  return found;
+}
+
+function decode(key: string, frame: Buffer): Found | null {
+  if (frameKind(frame) === 'variants') {
+    const index = decodeVariants(frame, key);
+    return index === null ? null : { index };
   }
-  return { found: { key, head: entry.head, body: entry.body } };
+  const entry = decodeFrame(frame, key);
+  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body } };
+}
+
+function checked({ store, purges }: Shelf, primary: string, entry: StoredEntry): Lookup {
+  if (!purges.isPurged(primary, entry.head.storedMs)) return { found: entry };
+  store.delete(entry.key);
+  return { found: null, why: 'uri-miss', fillKey: entry.key };
 }
 
 /** A store fault is a miss (DESIGN 5.7). */
-function fault(store: Store, key: string, fillKey: string): Lookup {
+function fault(store: Store, key: string): 'fault' {
   store.delete(key);
-  return { found: null, why: 'store-fault', fillKey };
+  return 'fault';
 }
 
 /**
@@ -102,6 +129,12 @@ export function putEntry(
   if (names.length === 0) return store.put(primary, encodeFrame(primary, head, body));
   const key = variantKey(primary, names, requestFields);
   if (!store.put(key, encodeFrame(key, head, body))) return false;
+  return indexVariant(store, primary, names, key);
+}
+
+/** Notes that the response at `key` is the variant of `primary` by its Vary `names`. */
+export function indexVariant(store: Store, primary: string, names: readonly string[], key: string): boolean {
+  if (names.length === 0) return true;
   const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
   return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
 }

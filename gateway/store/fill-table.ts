@@ -28,15 +28,20 @@ export type FillState = 'pending' | 'growing' | 'sealed' | 'released' | 'failed'
 const STATES: readonly FillState[] = ['pending', 'growing', 'sealed', 'released', 'failed'];
 const ENDED = STATES.indexOf('sealed');
 
+/** Bytes of the table. */
+export const FILL_BYTES: number = FILL_PLACES * (8 + WORDS * 4);
+
 /** The memory of a table: nobody fetches anything. */
 export function createFillMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(FILL_PLACES * (8 + WORDS * 4));
+  return new SharedArrayBuffer(FILL_BYTES);
 }
 
 /** The right to fetch a key. Must end in `end`, once. */
 export interface Lead {
-  /** A worker waits for this fetch and could follow it as it grows. */
+  /** A worker waits for this fetch and could follow it as it grows. False once it has ended. */
   isWanted(): boolean;
+  /** Resolves when a worker waits, or when the fetch has ended. */
+  wanted(): Promise<void>;
   /** The head is final and the entry grows in the arena. */
   grow(location: number, generation: number): void;
   end(state: 'sealed' | 'released' | 'failed'): void;
@@ -79,6 +84,7 @@ export class FillTable {
     // The owner has claimed and not yet begun, or has ended and not yet let go.
     if (Atomics.load(this.#words, base + STATE) >= ENDED) return null;
     Atomics.store(this.#words, base + WANTED, 1);
+    Atomics.notify(this.#words, base + WANTED);
     return { follow: this.#follow(base, epoch) };
   }
 
@@ -101,7 +107,12 @@ export class FillTable {
     this.#set(base, 'pending');
     let ended = false;
     return {
-      isWanted: () => Atomics.load(words, base + WANTED) === 1,
+      isWanted: () => !ended && Atomics.load(words, base + WANTED) === 1,
+      async wanted() {
+        if (ended) return;
+        const waiting = Atomics.waitAsync(words, base + WANTED, 0);
+        if (waiting.async) await waiting.value;
+      },
       grow: (location, generation) => {
         if (ended) return;
         Atomics.store(words, base + LOCATION, location);
@@ -112,6 +123,7 @@ export class FillTable {
         if (ended) return;
         ended = true;
         this.#set(base, state);
+        Atomics.notify(words, base + WANTED);
         Atomics.store(this.#keys, place, EMPTY);
       },
     };
@@ -144,4 +156,18 @@ export class FillTable {
     Atomics.store(this.#words, base + STATE, STATES.indexOf(state));
     Atomics.notify(this.#words, base + STATE);
   }
+}
+
+/** A 64-bit hash of a fill key, the same in all workers. Who chooses keys that collide only shares less: keys are compared again. */
+export function hashKey(key: string): bigint {
+  // FNV-1a in two lanes with different starts.
+  let a = 0x811c9dc5;
+  let b = 0x1b873593;
+  for (let i = 0; i < key.length; i++) {
+    const c = key.charCodeAt(i);
+    a = Math.imul(a ^ c, 0x01000193);
+    b = Math.imul(b ^ c, 0x85ebca6b);
+    b ^= b >>> 13;
+  }
+  return (BigInt(a >>> 0) << 32n) | BigInt(b >>> 0);
 }

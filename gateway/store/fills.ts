@@ -1,17 +1,9 @@
-// Who fetches what right now: at most one filling fetch per key (DESIGN 5.5), and the keys that proved uncacheable a
-// moment ago and must not be serialised. Knows nothing of what a fetch is. Bounded on both sides.
+// Which fetch of this worker, or mirror of another worker's, fills which key right now (DESIGN 5.5; between workers: fill-table.ts).
+// Knows nothing of what a fetch is; bounded by the requests that wait for them.
 
-/** The running fetch per fill key, and the hit-for-miss memory. */
+/** The running fetch per fill key. */
 export class Fills<T> {
   readonly #running = new Map<string, T>();
-  readonly #missUntilMs = new Map<string, number>();
-  readonly #missKeys: number;
-
-  /** `missKeys`: how many uncacheable keys are remembered; the oldest goes first. */
-  constructor(missKeys: number) {
-    this.#missKeys = missKeys;
-  }
-
   /** The fetch that fills this key now, or undefined. */
   running(key: string): T | undefined {
     return this.#running.get(key);
@@ -28,30 +20,5 @@ export class Fills<T> {
 
   get size(): number {
     return this.#running.size;
-  }
-
-  /** Remembers that this key is not cacheable, so that its requests are not made to wait for one another. */
-  missed(key: string, untilMs: number): void {
-    this.#missUntilMs.delete(key);
-    if (this.#missUntilMs.size >= this.#missKeys) {
-      for (const oldest of this.#missUntilMs.keys()) {
-        this.#missUntilMs.delete(oldest);
-        break;
-      }
-    }
-    this.#missUntilMs.set(key, untilMs);
-  }
-
-  /** A cacheable answer came: the key waits and shares again. */
-  stored(key: string): void {
-    this.#missUntilMs.delete(key);
-  }
-
-  isHitForMiss(key: string, nowMs: number): boolean {
-    const untilMs = this.#missUntilMs.get(key);
-    if (untilMs === undefined) return false;
-    if (nowMs < untilMs) return true;
-    this.#missUntilMs.delete(key);
-    return false;
   }
 }

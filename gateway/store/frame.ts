@@ -12,7 +12,7 @@
 //   64 key (UTF-8), head, body
 //
 // The two words that change in place while an entry lives stand at multiples of 8, so that in shared memory (frames start
-// at multiples of 64 there) Atomics can read and write them as BigInt64. They cannot be under the checksum, so each
+// at multiples of 8 there) Atomics can read and write them as BigInt64. They cannot be under the checksum, so each
 // carries its own: the low 48 bits are whole ms since the epoch, the high 16 bits a fold of them.
 //
 // The body is not under the checksum: on every hit that would cost more than the copy itself (about 0.4 ms per MB). Its
@@ -60,7 +60,23 @@ const LINE_ENDS = /[\0\r\n]/;
 export function encodeFrame(key: string, head: StoredHead, body: readonly Uint8Array[]): Buffer {
   let bodyBytes = 0;
   for (const chunk of body) bodyBytes += chunk.byteLength;
+  return encodeResponse(key, head, body, bodyBytes, bodyBytes);
+}
+
+/** All of a frame but its body, which has `bodyBytes` and stands behind these bytes when they are read. */
+export function encodeFrameHead(key: string, head: StoredHead, bodyBytes: number): Buffer {
+  return encodeResponse(key, head, [], 0, bodyBytes);
+}
+
+function encodeResponse(
+  key: string,
+  head: StoredHead,
+  body: readonly Uint8Array[],
+  bodyBytes: number,
+  wholeBodyBytes: number,
+): Buffer {
   const frame = allocate(key, RESPONSE, [head.etag, head.lastModified, ...head.fields], 'latin1', bodyBytes);
+  frame.writeUInt32LE(wholeBodyBytes, BODY_BYTES_AT);
   writeWord(frame, FRESH_AT, head.freshUntilMs, FRESH_SALT);
   writeWord(frame, STALE_AT, head.staleUntilMs, STALE_SALT);
   frame.writeUInt16LE(head.status, STATUS_AT);

@@ -1,46 +1,129 @@
-// What was invalidated when: a bounded log of keys with times. A stored response, and a fetch, is good only if it is newer
-// than the newest purge that matches it; so an older fetch in flight cannot put back what was invalidated (DESIGN 5.10).
+// What was invalidated when, for all workers: a bounded table in shared memory of URLs (by hash) with times. A stored
+// response, a fetch and a hot copy are good only if they are newer than the newest purge that matches; so an older fetch
+// in flight cannot put back what was invalidated (DESIGN 5.10). What the table has no place for any more is remembered by
+// time alone: everything as old as that is invalid. Too much, never too little. No locks.
+//
+//    word 0 newest purge of any kind     word 1 floor: everything as old as this is invalid
+//    then sets of WAYS places: hash of the URL, time
+//
+// Times are ms as doubles; bits of positive doubles order like integers, so a time only rises by compare-and-swap on them.
 
-/** Invalidated keys with the time of their newest invalidation. */
+const SETS = 4_096;
+const WAYS = 4;
+const HEADER_WORDS = 2;
+const NEWEST = 0;
+const FLOOR = 1;
+const PLACE_WORDS = 2;
+
+/** Bytes of the table. */
+export const PURGE_BYTES: number = (HEADER_WORDS + SETS * WAYS * PLACE_WORDS) * 8;
+
+/** The memory of a log: nothing was ever purged. */
+export function createPurgeMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(PURGE_BYTES);
+}
+
 export class Purges {
-  readonly #atMs = new Map<string, number>();
-  readonly #bound: number;
-  #floorMs = 0;
+  readonly #bits: BigInt64Array;
+  readonly #times: Float64Array;
 
-  /** `bound`: how many keys are remembered one by one. */
-  constructor(bound: number) {
-    this.#bound = bound;
-  }
-
-  get size(): number {
-    return this.#atMs.size;
+  constructor(memory: SharedArrayBuffer) {
+    this.#bits = new BigInt64Array(memory);
+    this.#times = new Float64Array(memory);
   }
 
   /** Invalidates everything stored under the URL of this cache key, whatever else the key holds. */
   add(key: string, nowMs: number): void {
-    const url = urlOf(key);
-    this.#atMs.delete(url);
-    if (this.#atMs.size >= this.#bound) {
-      for (const [oldest, atMs] of this.#atMs) {
-        this.#atMs.delete(oldest);
-        // What is forgotten by name is remembered by time: everything as old as that is invalid. Too much, never too little.
-        if (atMs > this.#floorMs) this.#floorMs = atMs;
-        break;
-      }
-    }
-    this.#atMs.set(url, nowMs);
+    // A clock that was set back must not make a purge older than what it is to end.
+    const atMs = Math.max(nowMs, this.#time(NEWEST));
+    const hash = hashUrl(key);
+    this.#put(hash, atMs);
+    this.#raise(NEWEST, atMs);
   }
 
-  /** Time (ms) of the newest purge that matches the cache key; 0 = none. Something from that very ms counts as older. */
-  newestMs(key: string): number {
-    if (this.#atMs.size === 0) return this.#floorMs;
-    const atMs = this.#atMs.get(urlOf(key)) ?? 0;
-    return atMs > this.#floorMs ? atMs : this.#floorMs;
+  /** Invalidates everything. */
+  addAll(nowMs: number): void {
+    const atMs = Math.max(nowMs, this.#time(NEWEST));
+    this.#raise(FLOOR, atMs);
+    this.#raise(NEWEST, atMs);
+  }
+
+  /** Whether something of this cache key from that time (ms) was purged since. Something from the very ms of a purge counts as older. */
+  isPurged(key: string, atMs: number): boolean {
+    // The common case: nothing was purged since it was stored.
+    if (this.#time(NEWEST) < atMs) return false;
+    if (this.#time(FLOOR) >= atMs && this.#time(FLOOR) > 0) return true;
+    const hash = hashUrl(key);
+    const first = firstOf(hash);
+    for (let place = first; place < first + WAYS * PLACE_WORDS; place += PLACE_WORDS) {
+      if (Atomics.load(this.#bits, place) === hash && this.#time(place + 1) >= atMs) return true;
+    }
+    return false;
+  }
+
+  #put(hash: bigint, atMs: number): void {
+    const first = firstOf(hash);
+    for (;;) {
+      let oldest = first;
+      for (let place = first; place < first + WAYS * PLACE_WORDS; place += PLACE_WORDS) {
+        const found = Atomics.load(this.#bits, place);
+        if (found === hash) {
+          if (this.#note(place, hash, atMs)) return;
+        } else if (found === 0n) {
+          if (Atomics.compareExchange(this.#bits, place, 0n, hash) === 0n && this.#note(place, hash, atMs)) return;
+        }
+        if (this.#time(place + 1) < this.#time(oldest + 1)) oldest = place;
+      }
+      const found = Atomics.load(this.#bits, oldest);
+      this.#raise(FLOOR, this.#time(oldest + 1));
+      if (Atomics.compareExchange(this.#bits, oldest, found, hash) === found && this.#note(oldest, hash, atMs)) return;
+    }
+  }
+
+  /** Notes the time; false when another thread took the place meanwhile and may have missed it. */
+  #note(place: number, hash: bigint, atMs: number): boolean {
+    this.#raise(place + 1, atMs);
+    return Atomics.load(this.#bits, place) === hash;
+  }
+
+  #time(word: number): number {
+    return this.#times[word] as number;
+  }
+
+  #raise(word: number, toMs: number): void {
+    const wanted = bitsOf(toMs);
+    for (;;) {
+      const now = Atomics.load(this.#bits, word);
+      if (now >= wanted || Atomics.compareExchange(this.#bits, word, now, wanted) === now) return;
+    }
   }
 }
 
-/** A cache key begins with the URL; what the config or Vary added stands on further lines. */
-function urlOf(key: string): string {
-  const end = key.indexOf('\n');
-  return end < 0 ? key : key.slice(0, end);
+const scratch = new Float64Array(1);
+const scratchBits = new BigInt64Array(scratch.buffer);
+
+function bitsOf(ms: number): bigint {
+  scratch[0] = ms;
+  return scratchBits[0] as bigint;
+}
+
+function firstOf(hash: bigint): number {
+  return HEADER_WORDS + Number(BigInt.asUintN(12, hash)) * WAYS * PLACE_WORDS;
+}
+
+/**
+ * A hash of the URL in a cache key: a key begins with it, and what the config or Vary added stands on further lines. Never
+ * 0. Two URLs with one hash are purged together.
+ */
+function hashUrl(key: string): bigint {
+  let a = 0x811c9dc5;
+  let b = 0x1b873593;
+  for (let i = 0; i < key.length; i++) {
+    const c = key.charCodeAt(i);
+    if (c === 0x0a) break;
+    a = Math.imul(a ^ c, 0x01000193);
+    b = Math.imul(b ^ c, 0x85ebca6b);
+    b ^= b >>> 13;
+  }
+  return BigInt.asIntN(64, ((BigInt(a >>> 0) << 32n) | BigInt(b >>> 0) | 1n) as bigint);
 }

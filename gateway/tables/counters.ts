@@ -30,9 +30,6 @@ const named = {
   upstream_retries: { kind: 'sum', text: 'attempts after a first one failed' },
   upstream_failures: { kind: 'sum', text: 'attempts that failed' },
   client_aborts: { kind: 'sum', text: 'clients that left before the end of their answer' },
-  store_entries: { kind: 'level', text: 'stored responses' },
-  store_bytes: { kind: 'level', text: 'bytes that the store holds' },
-  store_evictions: { kind: 'level', text: 'stored responses that had to make room' },
   fills_running: { kind: 'level', text: 'upstream fetches that others may join' },
   log_lines_dropped: { kind: 'sum', text: 'access log lines that a slow reader cost' },
 } as const;

@@ -17,10 +17,6 @@ export const LIMITS = {
   fillShare: 0.25,
   /** Requests that wait for one fill; more go to the upstream alone. */
   waitersPerFill: 10_000,
-  /** Keys remembered as hit-for-miss. */
-  hitForMissKeys: 16_384,
-  /** Invalidated keys remembered one by one; what falls out invalidates everything as old as itself. */
-  purgedKeys: 65_536,
   /** How often this gateway may stand in a request's Via before it is a loop. */
   viaHops: 8,
   /** Bytes of gateway.yaml. */

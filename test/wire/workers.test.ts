@@ -66,6 +66,12 @@ function bench(count: number, hungMs?: number): Bench {
       vitals: new SharedArrayBuffer(8),
       counters: new SharedArrayBuffer(8),
       heartbeats: new SharedArrayBuffer(4 * count),
+      cache: {
+        arena: new SharedArrayBuffer(8),
+        fills: new SharedArrayBuffer(8),
+        purges: new SharedArrayBuffer(8),
+        hitForMiss: new SharedArrayBuffer(8),
+      },
       logFd: 1,
       terminal: false,
       colour: false,

@@ -1,0 +1,52 @@
+// The shared memory of the one cache, as control sees it: made before the first worker, cleared of what a dead worker left,
+// read for the status. Everything that belongs to the cache, tables included, fits into cache.memory.
+
+import { type Arena, openArena } from '../store/arena.ts';
+import { createArenaMemory } from '../store/arena-memory.ts';
+import { type ArenaStats, readArenaStats } from '../store/arena-stats.ts';
+import { createFillMemory, FILL_BYTES, FillTable } from '../store/fill-table.ts';
+import { createHitForMissMemory, HIT_FOR_MISS_BYTES } from '../store/hit-for-miss.ts';
+import { ARENA_ROWS, LEAST_ARENA_BYTES, MOST_ARENA_BYTES, UNIT_BYTES } from '../store/layout.ts';
+import { createPurgeMemory, PURGE_BYTES, Purges } from '../store/purges.ts';
+import type { CacheMemory } from './messages.ts';
+
+/** Control's own row in the arena; workers have those below. */
+const CONTROL_ROW = ARENA_ROWS - 1;
+const TABLE_BYTES = FILL_BYTES + HIT_FOR_MISS_BYTES + PURGE_BYTES;
+
+/** The least that cache.memory can be. */
+export const LEAST_CACHE_BYTES: number = LEAST_ARENA_BYTES + TABLE_BYTES;
+
+export interface Cache {
+  readonly memory: CacheMemory;
+  /** Control's own view. */
+  readonly arena: Arena;
+  readonly purges: Purges;
+  /** What a dead worker was writing and fetching is over. Before another takes its row. */
+  reclaim(row: number): void;
+  stats(): ArenaStats;
+}
+
+/** The cache of `memoryBytes`, all tables included; less than LEAST_CACHE_BYTES counts as that. */
+export function createCache(memoryBytes: number): Cache {
+  const bytes = Math.min(MOST_ARENA_BYTES, Math.max(LEAST_ARENA_BYTES, memoryBytes - TABLE_BYTES));
+  const memory: CacheMemory = {
+    arena: createArenaMemory(bytes - (bytes % UNIT_BYTES)),
+    fills: createFillMemory(),
+    purges: createPurgeMemory(),
+    hitForMiss: createHitForMissMemory(),
+  };
+  const arena = openArena(memory.arena, { row: CONTROL_ROW });
+  const fills = new FillTable(memory.fills, CONTROL_ROW);
+  return {
+    memory,
+    arena,
+    purges: new Purges(memory.purges),
+    reclaim(row) {
+      // First the bodies: who follows one must not be sent there again by the table.
+      arena.reclaim(row);
+      fills.reclaim(row);
+    },
+    stats: () => readArenaStats(memory.arena),
+  };
+}
