@@ -16,7 +16,7 @@ export function missingPeer(...names: readonly PeerName[]): string | false {
   const missing = names.filter((name) => !PEERS[name].isThere());
   if (missing.length === 0) return false;
   const packages = missing.flatMap((name) => PEERS[name].packages).join(' ');
-  const reason = `${missing.join(', ')} is not on this machine (Debian: apt-get install ${packages})`;
+  const reason = `missing on this machine: ${missing.join(', ')} (Debian: apt-get install ${packages})`;
   if (process.env.CI === 'true') throw new Error(`CI=true and ${reason}`);
   return reason;
 }
