@@ -39,6 +39,14 @@ const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+// A run that is cut short leaves nothing behind either: these end a process without its exit event unless they are heard.
+for (const [signal, number] of [
+  ['SIGHUP', 1],
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+] as const) {
+  process.once(signal, () => process.exit(128 + number));
+}
 
 /** Lines of a quiet or a chatty process that are kept at most. */
 const KEPT_LINES = 50_000;
