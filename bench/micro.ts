@@ -127,7 +127,11 @@ const NO_UPSTREAM: Upstream = { name: 'api', host: 'keep', pick: () => null, may
 /** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
 function createRuntime(config: Config): Runtime<Filling> {
   let ids = 0;
-  const { arena, memory, purges } = createCache(config.cache.memoryBytes);
+  const { arena, memory, purges } = createCache(
+    config.cache.memoryBytes,
+    { info: () => {}, warn: () => {}, error: () => {} },
+    () => NOW_MS,
+  );
   return {
     version: 1,
     config,

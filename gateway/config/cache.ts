@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import type { CacheRules } from './config.ts';
 import { parsed, refused } from './parsed.ts';
-import { duration, fieldName, flag, percentageOrOff, scalar, size, text, whole, word } from './scalars.ts';
+import { duration, fieldName, fileOrOff, flag, percentageOrOff, scalar, size, text, whole, word } from './scalars.ts';
 import { DURATION_PATTERN, parseDuration } from './units.ts';
 
 const YEAR_MS = 365 * 86_400_000;
@@ -35,6 +35,7 @@ export interface CacheSection {
   readonly lockMs: number;
   readonly hitForMissMs: number;
   readonly variants: number;
+  readonly warm: string | null;
   readonly status: boolean;
   /** For routes without `cache`. */
   readonly default: CacheChoice;
@@ -126,9 +127,11 @@ const keyOverlaySchema = z
 
 export const cacheSchema: z.ZodType<CacheSection, unknown> = z
   .strictObject({
-    memory: size(MIB, 64 * 1024 * MIB)
+    memory: size(4 * MIB, 4 * 1024 * MIB)
       .prefault('256MiB')
-      .describe('Memory of the cache, one for all workers.'),
+      .describe(
+        'Memory of the cache, one for all workers, its tables included: 4MiB to 4GiB. A new size applies after a restart.',
+      ),
     max_object: size(1024, 1024 * MIB)
       .prefault('8MiB')
       .describe('Larger answers are passed on and not stored.'),
@@ -155,6 +158,11 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
       .describe(
         'How long it is remembered that an answer could not be stored, so that requests for it do not wait for each other.',
       ),
+    warm: fileOrOff()
+      .prefault('off')
+      .describe(
+        'off, or a file that the cache is written to when the gateway ends and every few minutes, and read back from at the start.',
+      ),
     variants: whole(1, 1000).prefault(16).describe('Variants by Vary of one URL; more are not stored.'),
     status: flag().prefault(true).describe('Clients see the Cache-Status field.'),
   })
@@ -165,6 +173,7 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
       lockMs: written.lock,
       hitForMissMs: written.hit_for_miss,
       variants: written.variants,
+      warm: written.warm,
       status: written.status,
       default: written.default,
       heuristic: written.heuristic,

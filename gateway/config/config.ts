@@ -83,6 +83,8 @@ export interface CacheConfig {
   readonly lockMs: number;
   readonly hitForMissMs: number;
   readonly variants: number;
+  /** Absolute path of the file that the cache survives a restart in; null = it does not. */
+  readonly warm: string | null;
   /** Whether clients see Cache-Status. */
   readonly status: boolean;
 }

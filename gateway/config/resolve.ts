@@ -78,6 +78,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
     lockMs: sections.cache.lockMs,
     hitForMissMs: sections.cache.hitForMissMs,
     variants: sections.cache.variants,
+    warm: sections.cache.warm === null ? null : absolute(sections.cache.warm),
     status: sections.cache.status,
   };
   const timeoutsOf = new Map(upstreams.map((upstream) => [upstream.name, upstream.timeouts]));

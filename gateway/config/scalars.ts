@@ -119,6 +119,19 @@ export function percentageOrOff(): z.ZodType<number, unknown> {
   });
 }
 
+/** "off" → null, or a path. */
+export function fileOrOff(): z.ZodType<string | null, unknown> {
+  return scalar(
+    (input) =>
+      isOff(input)
+        ? parsed<string | null>(null)
+        : typeof input === 'string' && input !== '' && !input.includes('\0')
+          ? parsed<string | null>(input)
+          : refused('wrong-type', 'must be off or the path of a file'),
+    { type: 'string', 'x-type': 'off | path' },
+  );
+}
+
 /** A whole number within bounds. */
 export function whole(min: number, max: number): z.ZodType<number, unknown> {
   return scalar((input) => readWhole(input, min, max), {

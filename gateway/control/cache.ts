@@ -8,6 +8,7 @@ import { createFillMemory, FILL_BYTES, FillTable } from '../store/fill-table.ts'
 import { createHitForMissMemory, HIT_FOR_MISS_BYTES } from '../store/hit-for-miss.ts';
 import { ARENA_ROWS, LEAST_ARENA_BYTES, MOST_ARENA_BYTES, UNIT_BYTES } from '../store/layout.ts';
 import { createPurgeMemory, PURGE_BYTES, Purges } from '../store/purges.ts';
+import type { ControlLog } from './log.ts';
 import type { CacheMemory } from './messages.ts';
 
 /** Control's own row in the arena; workers have those below. */
@@ -25,10 +26,16 @@ export interface Cache {
   /** What a dead worker was writing and fetching is over. Before another takes its row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
+  /** Reads a file of an earlier run back, in the background. */
+  warmUp(file: string): Promise<void>;
+  /** Writes what is live into a file; not while one is being read or written. */
+  keepWarm(file: string): Promise<void>;
+  /** Ends a reading that is under way. */
+  stop(): void;
 }
 
 /** The cache of `memoryBytes`, all tables included; less than LEAST_CACHE_BYTES counts as that. */
-export function createCache(memoryBytes: number): Cache {
+export function createCache(memoryBytes: number, log: ControlLog, now: () => number): Cache {
   const bytes = Math.min(MOST_ARENA_BYTES, Math.max(LEAST_ARENA_BYTES, memoryBytes - TABLE_BYTES));
   const memory: CacheMemory = {
     arena: createArenaMemory(bytes - (bytes % UNIT_BYTES)),
@@ -38,10 +45,41 @@ export function createCache(memoryBytes: number): Cache {
   };
   const arena = openArena(memory.arena, { row: CONTROL_ROW });
   const fills = new FillTable(memory.fills, CONTROL_ROW);
+  const purges = new Purges(memory.purges);
+  let stopped = false;
+  let current: Promise<void> = Promise.resolve();
+
+  /** One after the other: a file is not written before the older one was read. Never rejects. */
+  function inTurn(what: string, file: string, work: () => Promise<void>): Promise<void> {
+    current = current.then(work).catch((error: unknown) => {
+      log.warn(`cache.warm: ${file} could not be ${what}: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    return current;
+  }
+
   return {
     memory,
     arena,
-    purges: new Purges(memory.purges),
+    purges,
+    warmUp: (file) =>
+      inTurn('read', file, async () => {
+        const { readWarm } = await import('../store/warm.ts');
+        const beganMs = now();
+        const { entries, skipped, problem } = await readWarm(arena, purges, file, beganMs, () => stopped);
+        if (problem !== '') log.warn(`cache.warm: ${file} ${problem}`, { entries, skipped });
+        else if (entries > 0)
+          log.info(`cache.warm: ${entries} answers read back in ${now() - beganMs} ms`, { entries, skipped });
+      }),
+    keepWarm: (file) =>
+      inTurn('written', file, async () => {
+        const { writeWarm } = await import('../store/warm.ts');
+        const beganMs = now();
+        const { entries, bytes } = await writeWarm(arena, purges, file, beganMs);
+        log.info(`cache.warm: ${entries} answers kept in ${now() - beganMs} ms`, { entries, bytes });
+      }),
+    stop() {
+      stopped = true;
+    },
     reclaim(row) {
       // First the bodies: who follows one must not be sent there again by the table.
       arena.reclaim(row);

@@ -28,6 +28,8 @@ const SECOND_SIGNAL_MS = 1_000;
 /** How long the first answers of instances are waited for before ready is said. */
 const FIRST_PROBES_MS = 1_000;
 const CERTIFICATE_CHECK_MS = 3_600_000;
+/** How often the cache is written to cache.warm while it serves. */
+const KEEP_WARM_MS = 300_000;
 const FILES_WHEN_UNKNOWN = 20_480;
 
 /** Runs until told to stop; resolves to the exit code. */
@@ -77,6 +79,7 @@ class Gateway {
   #tokenFile: string | null = null;
   #watch: ConfigWatch | null = null;
   #renewal: NodeJS.Timeout | null = null;
+  #keeping: NodeJS.Timeout | null = null;
   #lastReload: LastReload | null = null;
   #reloading: Promise<unknown> = Promise.resolve();
   #state: 'starting' | 'ready' | 'draining' = 'starting';
@@ -89,7 +92,7 @@ class Gateway {
     this.#log = log;
     this.#pretty = pretty;
     this.#workerCount = workersFor(config, log);
-    this.#cache = createCache(config.cache.memoryBytes);
+    this.#cache = createCache(config.cache.memoryBytes, log, Date.now);
     this.#counters = createCounterBuffer(this.#workerCount);
     const vitals = createVitals();
     this.#vitals = new Vitals(vitals);
@@ -203,7 +206,10 @@ class Gateway {
     // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
     this.#renewal = setInterval(() => void this.#renew(), CERTIFICATE_CHECK_MS);
     this.#renewal.unref();
+    this.#keeping = setInterval(() => void this.#keepWarm(), KEEP_WARM_MS);
+    this.#keeping.unref();
     this.#state = 'ready';
+    if (this.#first.cache.warm !== null) void this.#cache.warmUp(this.#first.cache.warm);
     this.#sayReady();
     if (changed) void this.reload();
     return null;
@@ -305,14 +311,24 @@ class Gateway {
     const beganMs = Date.now();
     const { finished, cut } = await this.#workers.drain(graceMs);
     const left = cut === 0 ? '' : `, cut ${cut}`;
+    this.#cache.stop();
+    await this.#keepWarm();
     this.#log.info(`drained ${finished} requests in ${((Date.now() - beganMs) / 1000).toFixed(1)} s${left}`, {
       finished,
       cut,
     });
   }
 
+  /** Writes the cache to the file of the config that is served, if it names one. */
+  async #keepWarm(): Promise<void> {
+    const file = this.#site.served?.published.config.cache.warm ?? null;
+    if (file !== null) await this.#cache.keepWarm(file);
+  }
+
   async #end(): Promise<void> {
+    this.#cache.stop();
     if (this.#renewal !== null) clearInterval(this.#renewal);
+    if (this.#keeping !== null) clearInterval(this.#keeping);
     this.#watch?.close();
     this.#prober.stop();
     await this.#workers.terminate();

@@ -11,11 +11,14 @@ import type { StoredHead } from '../policy/facts.ts';
 import {
   ArenaMemory,
   CHAIN,
+  COMMIT,
   ENTRY,
   frameOffset,
   HERE_BYTES,
+  KEY_BYTES,
   KIND,
   LIST_WORDS,
+  MAGIC,
   PIECES,
   UNITS,
   WHOLE_BYTES,
@@ -93,6 +96,10 @@ export interface Arena extends Store {
   grow(key: string, head: StoredHead, bodyBytes: number | null): GrowingEntry | null;
   /** Follows a body on its way, from any thread; null when it is not there any more. */
   follow(location: number, generation: number): Follower | null;
+  /** How many segments the log has. */
+  readonly segments: number;
+  /** Keys of the entries that a segment holds now, some of them perhaps replaced meanwhile. Counts nothing. */
+  keysIn(segment: number): string[];
   /** Control only: ends what a dead thread of this row was at, before another takes the row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
@@ -225,6 +232,37 @@ class View implements Arena {
 
   follow(location: number, generation: number): Follower | null {
     return followGrowing(this.#memory, this.#directory, this.#hash, location, generation);
+  }
+
+  get segments(): number {
+    return this.#memory.layout.segments;
+  }
+
+  keysIn(segment: number): string[] {
+    const memory = this.#memory;
+    const { words, layout } = memory;
+    const keys: string[] = [];
+    const generation = memory.generation(segment);
+    const start = memory.startOf(segment);
+    const end = start + layout.segmentUnits;
+    for (let unit = start; unit < end; ) {
+      const record = unit * UNIT_WORDS;
+      if (words[record + COMMIT] !== generation || words[record + MAGIC] !== memory.secret) break;
+      const units = words[record + UNITS] as number;
+      if (!(units > 0 && unit + units <= end)) break;
+      const kind = words[record + KIND] as number;
+      const keyBytes = words[record + KEY_BYTES] as number;
+      const isFrame = (kind & ~WIDE) === ENTRY || (kind & ~WIDE) === CHAIN;
+      if (isFrame && keyBytes > 0 && frameOffset(keyBytes) <= units * UNIT_BYTES) {
+        const from = (unit + 1) * UNIT_BYTES;
+        const copy = Buffer.from(memory.bytes.subarray(from, from + keyBytes));
+        // What was overwritten meanwhile is no key.
+        if (!memory.isStill(segment, generation)) break;
+        keys.push(copy.toString((kind & WIDE) === 0 ? 'latin1' : 'utf16le'));
+      }
+      unit += units;
+    }
+    return keys;
   }
 
   reclaim(row: number): void {

@@ -36,10 +36,10 @@ export class KeyHash {
   set(key: string): boolean {
     if (key.length > MOST_KEY_LENGTH) return false;
     const { bytes } = this;
-    let length = bytes.utf8Write(key, 0);
+    let length = bytes.write(key, 0, 'utf8');
     // UTF-8 is as long as the string only for ASCII. Anything else is kept exactly, lone surrogates included.
     this.wide = length !== key.length;
-    if (this.wide) length = bytes.ucs2Write(key, 0);
+    if (this.wide) length = bytes.write(key, 0, 'ucs2');
     this.#hash(length);
     return true;
   }

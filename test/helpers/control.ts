@@ -194,6 +194,7 @@ export function smallConfig(changes: Partial<Config> = {}): Config {
       maxObjectBytes: 8_388_608,
       lockMs: 5000,
       hitForMissMs: 120_000,
+      warm: null,
       variants: 16,
       status: true,
     },

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -94,6 +95,27 @@ test('WebSockets survive a reload', async () => {
   client.close();
   await once(client, 'close');
   server.close();
+});
+
+test('with cache.warm the cache survives a restart; a damaged file is ignored with a line', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-warm-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'cache.bin');
+  const text = config(`cache: { warm: "${file}" }`);
+  const first = await startGateway({ config: text });
+  const host = { host: 'warm.test' };
+  const body = (await call({ port: first.http, path: '/warm', headers: host })).body;
+  assert.equal(await first.stop(), 0);
+  const second = await startGateway({ config: text });
+  await second.waitForLog(/answers read back/);
+  const answer = await call({ port: second.http, path: '/warm', headers: host });
+  assert.equal(answer.body, body);
+  assert.match(String(answer.headers['cache-status']), /hit/);
+  assert.equal(await second.stop(), 0);
+  writeFileSync(file, 'SLUICEW1 and then nonsense that is no record at all');
+  await using third = await startGateway({ config: text });
+  await third.waitForLog(/is damaged at byte 8/);
+  assert.equal((await call({ port: third.http, path: '/warm', headers: host })).status, 200);
 });
 
 test('SIGTERM lets what is in flight finish, says Connection: close, and exits 0', async () => {

@@ -114,7 +114,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     message: /unit is missing/,
     hint: /1000B/,
   },
-  'a size that is too small': { text: withBase('cache: { memory: 1KiB }'), code: 'bad-size', message: /from 1MiB to/ },
+  'a size that is too small': { text: withBase('cache: { memory: 1KiB }'), code: 'bad-size', message: /from 4MiB to/ },
   'a percentage without its sign': {
     text: withBase('log: { access: { sample: 50 } }'),
     code: 'bad-percentage',
@@ -220,7 +220,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     message: /header_line must not be larger/,
   },
   'an object larger than the cache': {
-    text: withBase('cache: { memory: 1MiB }'),
+    text: withBase('cache: { memory: 4MiB }'),
     code: 'conflict',
     message: /max_object must not be larger/,
   },

@@ -37,6 +37,7 @@ test('the defaults are those of the contract', async () => {
     lockMs: 5000,
     hitForMissMs: 120_000,
     variants: 16,
+    warm: null,
     status: true,
   });
   const [api] = config.upstreams;
