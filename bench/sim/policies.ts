@@ -289,13 +289,11 @@ export class Belady implements Policy {
   readonly #inside = new Map<number, { size: number; next: number }>();
   readonly #heap: { id: number; next: number; weight: number }[] = [];
   readonly #capacity: number;
-  #now = 0;
   bytes = 0;
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
   request(id: number, size: number, next: number): boolean {
-    this.#now++;
     const found = this.#inside.get(id);
     if (found !== undefined) {
       found.next = next;

@@ -283,6 +283,14 @@ test('two hundred connections to two workers for a cold key of 1 MB make one fet
   assert.equal(seen(), 1);
 });
 
+test('whichever worker is asked, each URL is fetched once', async () => {
+  script(counting({ 'cache-control': 'max-age=60' }));
+  for (let round = 0; round < 4; round++) {
+    await Promise.all(Array.from({ length: 150 }, (_, i) => get(`${path}/${i}`)));
+  }
+  assert.equal(seen(), 150);
+});
+
 test('a body of unknown length is fetched once too, and those in the other worker have it when it is whole', async () => {
   script(async (_, reply) => {
     await reply.sendHead(200, { 'cache-control': 'max-age=60' });

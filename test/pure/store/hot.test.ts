@@ -1,0 +1,82 @@
+// A worker's hot copies: served only while the arena still holds what they were made from, bounded, and the ones that are
+// asked for stay.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { StoredHead } from '../../../gateway/policy/facts.ts';
+import { openArena } from '../../../gateway/store/arena.ts';
+import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
+import { type Found, lookUp, type Shelf } from '../../../gateway/store/entries.ts';
+import { encodeFrame } from '../../../gateway/store/frame.ts';
+import { Hot } from '../../../gateway/store/hot.ts';
+import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+
+const HEAD: StoredHead = {
+  status: 200,
+  fields: [],
+  bornMs: 1000,
+  freshUntilMs: 2000,
+  staleUntilMs: 0,
+  storedMs: 1000,
+  ours: false,
+  validateAlways: false,
+  mustRevalidate: false,
+  etag: '',
+  lastModified: '',
+  bodyBytes: 0,
+};
+
+function shelf(hotBytes: number): { own: Shelf; other: ReturnType<typeof openArena> } {
+  const memory = createArenaMemory(4 * 2 ** 20);
+  const store = openArena(memory, { row: 0 });
+  const hot = new Hot<Found>(hotBytes, (located) => store.stillAt(located));
+  return { own: { store, purges: new Purges(createPurgeMemory()), hot }, other: openArena(memory, { row: 1 }) };
+}
+
+const frame = (key: string, body: string): Buffer => encodeFrame(key, HEAD, [Buffer.from(body)]);
+const bodyAt = (own: Shelf, key: string): string | undefined => lookUp(own, key, []).found?.body.toString();
+
+test('the second look is the hot tier, without a copy, and gives the same', () => {
+  const { own } = shelf(100_000);
+  own.store.put('k', frame('k', 'one'));
+  const first = lookUp(own, 'k', []).found;
+  const second = lookUp(own, 'k', []).found;
+  assert.equal(second, first);
+  const { hitsHot, hitsArena } = own.store.stats() as unknown as Record<string, number>;
+  assert.equal(hitsArena, 1);
+  assert.ok((hitsHot ?? 0) >= 1);
+});
+
+test('what another worker replaced or deleted is not served hot', () => {
+  const { own, other } = shelf(100_000);
+  own.store.put('k', frame('k', 'one'));
+  assert.equal(bodyAt(own, 'k'), 'one');
+  other.put('k', frame('k', 'two'));
+  assert.equal(bodyAt(own, 'k'), 'two');
+  other.delete('k');
+  assert.equal(bodyAt(own, 'k'), undefined);
+});
+
+test('what was purged is not served hot', () => {
+  const { own } = shelf(100_000);
+  own.store.put('k', frame('k', 'one'));
+  assert.equal(bodyAt(own, 'k'), 'one');
+  own.purges.add('k', 1000);
+  assert.equal(bodyAt(own, 'k'), undefined);
+});
+
+test('the bytes are bounded, large answers stay out, and what is asked for again outlives what is not', () => {
+  const { own } = shelf(64_000);
+  const hot = own.hot;
+  own.store.put('large', frame('large', 'x'.repeat(20_000)));
+  bodyAt(own, 'large');
+  assert.equal(hot.bytes, 0);
+  for (let i = 0; i < 200; i++) {
+    own.store.put(`k${i}`, frame(`k${i}`, 'y'.repeat(1_000)));
+    bodyAt(own, `k${i}`);
+    bodyAt(own, 'k0');
+    assert.ok(hot.bytes <= 64_000);
+  }
+  assert.ok(hot.get('k0') !== null);
+  assert.equal(hot.get('k1'), null);
+});
