@@ -185,6 +185,8 @@ class RunningTunnel implements Tunnel {
   }
 
   #onError(error: Error): void {
+    // An answer that was cut fails its own relay; one that is complete is the client's, whatever came behind it (faults 145).
+    if (this.#phase === 'relaying') return;
     const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
     if (this.#phase === 'connecting') this.#fail(this.#secure && this.#reached ? 'tls' : 'connect', error);
     else this.#fail(code.startsWith('HPE_') ? 'malformed' : 'reset', error);
