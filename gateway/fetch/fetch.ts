@@ -136,6 +136,11 @@ export class Fetch implements Source, Filling {
     // Between two attempts there is nothing to abort; #pick sees that nobody waits.
   }
 
+  /** What the kept bodies of this worker may hold together: its share, but always one object of the largest size. */
+  get #keepBytes(): number {
+    return Math.max(this.plan.state.keepBytes, this.plan.rules.maxObjectBytes);
+  }
+
   /** Somebody waits for the head, here or in another worker. */
   #isWaitedFor(): boolean {
     return this.#waiters.size > 0 || this.plan.lead?.isWanted() === true;
@@ -232,7 +237,7 @@ export class Fetch implements Source, Filling {
     if (verdict?.store === true) {
       if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants))
         reason = 'too-many-variants';
-      else if (plan.state.keptBytes + (bodyBytes ?? 0) > plan.state.keepBytes) reason = 'store-full';
+      else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';
       else {
         // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
         storing = { head: { ...verdict.head, storedMs: this.startedMs }, vary: verdict.vary };
@@ -329,7 +334,7 @@ export class Fetch implements Source, Filling {
       const { plan } = this;
       this.#keptBytes += chunk.length;
       plan.state.keptBytes += chunk.length;
-      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > plan.state.keepBytes)
+      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > this.#keepBytes)
         this.#dropKept();
     }
     body.push(chunk);
