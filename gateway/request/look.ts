@@ -181,16 +181,16 @@ function followerTakes(
   if (head === undefined || x.key === null) return null;
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
-    if (names.length > 0) {
-      const own = variantKey(x.key, names, request.fields);
-      if (own !== fetch.storedKey) {
-        // Another variant than ours: meet those who want the same one as we do.
-        x.fillKey = own;
-        x.entry = null;
-        x.follows = false;
-        x.fetch = null;
-        return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
-      }
+    const own = variantKey(x.key, names, request.fields);
+    if (own !== fetch.storedKey) {
+      // Two keys of one hash: it is no answer of ours at all.
+      if (names.length === 0) return null;
+      // Another variant than ours: meet those who want the same one as we do.
+      x.fillKey = own;
+      x.entry = null;
+      x.follows = false;
+      x.fetch = null;
+      return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
     }
     if (fetch.body?.fromStart !== true) return null;
   }

@@ -4,15 +4,19 @@
 // time alone: everything as old as that is invalid. Too much, never too little. No locks.
 //
 //    word 0 newest purge of any kind     word 1 floor: everything as old as this is invalid
+//    word 2 a random seed of the hash, so that nobody can choose URLs that are purged with another's
 //    then sets of WAYS places: hash of the URL, time
 //
 // Times are ms as doubles; bits of positive doubles order like integers, so a time only rises by compare-and-swap on them.
 
+import { randomBytes } from 'node:crypto';
+
 const SETS = 4_096;
 const WAYS = 4;
-const HEADER_WORDS = 2;
+const HEADER_WORDS = 3;
 const NEWEST = 0;
 const FLOOR = 1;
+const SEED = 2;
 const PLACE_WORDS = 2;
 
 /** Bytes of the table. */
@@ -20,23 +24,30 @@ export const PURGE_BYTES: number = (HEADER_WORDS + SETS * WAYS * PLACE_WORDS) * 
 
 /** The memory of a log: nothing was ever purged. */
 export function createPurgeMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(PURGE_BYTES);
+  const memory = new SharedArrayBuffer(PURGE_BYTES);
+  new BigInt64Array(memory)[SEED] = randomBytes(8).readBigInt64LE();
+  return memory;
 }
 
 export class Purges {
   readonly #bits: BigInt64Array;
   readonly #times: Float64Array;
+  readonly #seedA: number;
+  readonly #seedB: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.#bits = new BigInt64Array(memory);
     this.#times = new Float64Array(memory);
+    const seed = this.#bits[SEED] as bigint;
+    this.#seedA = Number(BigInt.asIntN(32, seed));
+    this.#seedB = Number(BigInt.asIntN(32, seed >> 32n));
   }
 
   /** Invalidates everything stored under the URL of this cache key, whatever else the key holds. */
   add(key: string, nowMs: number): void {
     // A clock that was set back must not make a purge older than what it is to end.
     const atMs = Math.max(nowMs, this.#time(NEWEST));
-    const hash = hashUrl(key);
+    const hash = hashUrl(key, this.#seedA, this.#seedB);
     this.#put(hash, atMs);
     this.#raise(NEWEST, atMs);
   }
@@ -53,7 +64,7 @@ export class Purges {
     // The common case: nothing was purged since it was stored.
     if (this.#time(NEWEST) < atMs) return false;
     if (this.#time(FLOOR) >= atMs && this.#time(FLOOR) > 0) return true;
-    const hash = hashUrl(key);
+    const hash = hashUrl(key, this.#seedA, this.#seedB);
     const first = firstOf(hash);
     for (let place = first; place < first + WAYS * PLACE_WORDS; place += PLACE_WORDS) {
       if (Atomics.load(this.#bits, place) === hash && this.#time(place + 1) >= atMs) return true;
@@ -115,13 +126,14 @@ function firstOf(hash: bigint): number {
  * A hash of the URL in a cache key: a key begins with it, and what the config or Vary added stands on further lines. Never
  * 0. Two URLs with one hash are purged together.
  */
-function hashUrl(key: string): bigint {
-  let a = 0x811c9dc5;
-  let b = 0x1b873593;
+function hashUrl(key: string, seedA: number, seedB: number): bigint {
+  let a = seedA;
+  let b = seedB;
   for (let i = 0; i < key.length; i++) {
     const c = key.charCodeAt(i);
     if (c === 0x0a) break;
     a = Math.imul(a ^ c, 0x01000193);
+    a ^= a >>> 15;
     b = Math.imul(b ^ c, 0x85ebca6b);
     b ^= b >>> 13;
   }
