@@ -24,6 +24,7 @@ import { FillTable } from '../gateway/store/fill-table.ts';
 import { Fills } from '../gateway/store/fills.ts';
 import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
+import { Lent } from '../gateway/store/lent.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
 
 export interface MicroOptions {
@@ -138,6 +139,7 @@ function createRuntime(config: Config): Runtime<Filling> {
     state: {
       store: arena,
       hot: new Hot<Found>(HOT_BYTES, (located) => arena.stillAt(located)),
+      lent: new Lent(1_000_000, (located) => arena.stillAt(located)),
       fills: new Fills<Filling>(),
       fillTable: new FillTable(memory.fills, 0),
       hitForMiss: new HitForMiss(memory.hitForMiss),

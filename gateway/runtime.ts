@@ -6,11 +6,12 @@ import type { AddressList } from './http/address.ts';
 import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
 import type { Arena } from './store/arena.ts';
-import type { Found } from './store/entries.ts';
+import type { Found, StoredEntry } from './store/entries.ts';
 import type { FillTable } from './store/fill-table.ts';
 import type { Fills } from './store/fills.ts';
 import type { HitForMiss } from './store/hit-for-miss.ts';
 import type { Hot } from './store/hot.ts';
+import type { Lent } from './store/lent.ts';
 import type { Purges } from './store/purges.ts';
 import type { CounterName } from './tables/counters.ts';
 import type { Upstream } from './upstream/upstream.ts';
@@ -20,6 +21,8 @@ export interface WorkerState<F> {
   /** The cache of all workers. */
   readonly store: Arena;
   readonly hot: Hot<Found>;
+  /** Large stored bodies on their way to clients. */
+  readonly lent: Lent<StoredEntry>;
   readonly fills: Fills<F>;
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;

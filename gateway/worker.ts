@@ -15,11 +15,12 @@ import { acceptExchange } from './request/steps.ts';
 import { compileRoutes } from './route/compile.ts';
 import type { Runtime, WorkerState } from './runtime.ts';
 import { openArena } from './store/arena.ts';
-import type { Found } from './store/entries.ts';
+import type { Found, StoredEntry } from './store/entries.ts';
 import { FillTable } from './store/fill-table.ts';
 import { Fills } from './store/fills.ts';
 import { HitForMiss } from './store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from './store/hot.ts';
+import { Lent } from './store/lent.ts';
 import { Purges } from './store/purges.ts';
 import { LIMITS } from './tables/limits.ts';
 import { createContexts } from './tls/contexts.ts';
@@ -46,6 +47,9 @@ const store = openArena(birth.cache.arena, { row: birth.row });
 const state: WorkerState<Filling> = {
   store,
   hot: new Hot<Found>(HOT_BYTES, (located) => store.stillAt(located)),
+  lent: new Lent<StoredEntry>(Math.floor(birth.cache.arena.byteLength / birth.workers), (located) =>
+    store.stillAt(located),
+  ),
   fills: new Fills<Filling>(),
   fillTable: new FillTable(birth.cache.fills, birth.row),
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),

@@ -79,6 +79,7 @@ export class Exchange implements Waiter {
   #clean = false;
   #gone = false;
   #driving = false;
+  #held: StoredEntry | null = null;
 
   constructor(runtime: Runtime<Filling>, downstream: Downstream, upgrade: UpgradeRequest | null, steps: Steps) {
     this.runtime = runtime;
@@ -105,6 +106,16 @@ export class Exchange implements Waiter {
     }
     this.#driving = false;
     if (this.state === 'finished') this.#finish();
+  }
+
+  /** Takes a stored response to serve or to validate, until the end; false when too much is on its way to clients. */
+  hold(entry: StoredEntry): boolean {
+    const { lent } = this.runtime.state;
+    if (!lent.take(entry)) return false;
+    if (this.#held !== null) lent.give(this.#held);
+    this.#held = entry;
+    this.entry = entry;
+    return true;
   }
 
   /** Goes on after a wait. */
@@ -193,6 +204,8 @@ export class Exchange implements Waiter {
     const { state } = runtime;
     this.clearTimer();
     this.lead?.end('failed');
+    if (this.#held !== null) state.lent.give(this.#held);
+    this.#held = null;
     const { refusal } = downstream;
     if (refusal !== null) {
       this.reason = refusal;

@@ -44,13 +44,14 @@ export function look(x: Exchange): RequestState {
   if (found.found !== null) {
     const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
     if (verdict.serve === 'fresh') {
-      x.entry = found.found;
+      if (!x.hold(found.found))
+        return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
       x.cacheWord = 'hit';
       return 'deliver';
     }
     if (onlyIfCached(request)) return x.fail('only-if-cached');
     if (verdict.serve === 'skip') return forward(x, 'bypass', verdict.reason);
-    x.entry = found.found;
+    if (!x.hold(found.found)) return forward(x, 'bypass', 'lent-out');
     x.key = key;
     return shared(
       x,
@@ -195,8 +196,8 @@ function followerTakes(
     if (fetch.body?.fromStart !== true) return null;
   }
   if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
+  if (outcome.kind === 'validated' && !x.hold(outcome.entry)) return null;
   x.cacheWord = 'collapsed';
-  if (outcome.kind === 'validated') x.entry = outcome.entry;
   return 'deliver';
 }
 

@@ -7,6 +7,7 @@ import { variantKey } from '../policy/key.ts';
 import type { Arena } from './arena.ts';
 import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
 import type { Hot } from './hot.ts';
+import type { Lent } from './lent.ts';
 import type { Purges } from './purges.ts';
 import type { Store } from './store.ts';
 
@@ -23,11 +24,12 @@ export type Lookup =
   /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
   | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
 
-/** What a look-up needs: the store, the purge log, and a worker's hot copies of both entries and indexes. */
+/** What a look-up needs: the store, the purge log, a worker's hot copies of both entries and indexes, and what is lent. */
 export interface Shelf {
   readonly store: Arena;
   readonly purges: Purges;
   readonly hot: Hot<Found>;
+  readonly lent: Lent<StoredEntry>;
 }
 
 /** What stands at a key. */
@@ -62,15 +64,20 @@ function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, field
   return { found: null, why: 'vary-miss', fillKey };
 }
 
-function foundAt({ store, hot }: Shelf, key: string): Found | 'fault' | null {
+function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | null {
   const kept = hot.get(key);
   if (kept !== null) return kept;
+  const shared = lent.get(key);
+  if (shared !== null) return { entry: shared };
   const located = store.locate(key);
   const frame = store.get(key);
   if (frame === null) return null;
   const found = decode(key, frame);
   if (found === null) return fault(store, key);
-  if (located !== null) hot.keep(key, located, found, frame.length);
+  if (located !== null) {
+    hot.keep(key, located, found, frame.length);
+    if ('entry' in found) lent.note(found.entry, located);
+  }
   return found;
 }
 
@@ -100,7 +107,7 @@ function fault(store: Store, key: string): 'fault' {
  * Variants that were evicted do not count.
  */
 export function hasRoom(
-  store: Store,
+  store: Arena,
   primary: string,
   names: readonly string[],
   fields: Fields,
@@ -111,7 +118,8 @@ export function hasRoom(
   if (index.rows.length < bound) return true;
   const key = variantKey(primary, names, fields);
   if (index.rows.some((row) => row.key === key)) return true;
-  const alive = index.rows.filter((row) => store.get(row.key) !== null);
+  // Located, not copied: sixteen large variants would be copied for every one more that is asked for.
+  const alive = index.rows.filter((row) => store.locate(row.key) !== null);
   if (alive.length === index.rows.length) return false;
   store.put(primary, encodeVariants(primary, { rows: alive }));
   return true;

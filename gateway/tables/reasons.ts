@@ -51,6 +51,7 @@ const reasons = {
   range: { text: 'a range request that the stored response cannot answer', section: 'RFC 9110 14.2' },
   'hit-for-miss': { text: 'this key proved uncacheable a moment ago', section: 'gateway.yaml' },
   'lock-timeout': { text: 'another request was fetching this for longer than cache.lock', section: 'gateway.yaml' },
+  'lent-out': { text: 'as much of the store as it may is on its way to slow clients', section: 'limits' },
   'store-fault': { text: 'the stored bytes were not readable', section: 'DESIGN 5.7' },
   upgrade: { text: 'an upgraded connection is not cached', section: 'RFC 9110 7.8' },
 } as const;

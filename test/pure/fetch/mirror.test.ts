@@ -14,6 +14,7 @@ import { createFillMemory, FillTable, hashKey, type Lead } from '../../../gatewa
 import { Fills } from '../../../gateway/store/fills.ts';
 import { createHitForMissMemory, HitForMiss } from '../../../gateway/store/hit-for-miss.ts';
 import { Hot } from '../../../gateway/store/hot.ts';
+import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 
 const HEAD: StoredHead = {
@@ -51,6 +52,7 @@ function pair(): Pair {
   const state: WorkerState<Filling> = {
     store,
     hot: new Hot<Found>(0, () => false),
+    lent: new Lent(1_000_000, (located) => store.stillAt(located)),
     fills: new Fills<Filling>(),
     fillTable: own,
     hitForMiss: new HitForMiss(createHitForMissMemory()),

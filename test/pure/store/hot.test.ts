@@ -9,6 +9,7 @@ import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { type Found, lookUp, type Shelf } from '../../../gateway/store/entries.ts';
 import { encodeFrame } from '../../../gateway/store/frame.ts';
 import { Hot } from '../../../gateway/store/hot.ts';
+import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 
 const HEAD: StoredHead = {
@@ -30,7 +31,15 @@ function shelf(hotBytes: number): { own: Shelf; other: ReturnType<typeof openAre
   const memory = createArenaMemory(4 * 2 ** 20);
   const store = openArena(memory, { row: 0 });
   const hot = new Hot<Found>(hotBytes, (located) => store.stillAt(located));
-  return { own: { store, purges: new Purges(createPurgeMemory()), hot }, other: openArena(memory, { row: 1 }) };
+  return {
+    own: {
+      store,
+      purges: new Purges(createPurgeMemory()),
+      hot,
+      lent: new Lent(1_000_000, (located) => store.stillAt(located)),
+    },
+    other: openArena(memory, { row: 1 }),
+  };
 }
 
 const frame = (key: string, body: string): Buffer => encodeFrame(key, HEAD, [Buffer.from(body)]);
