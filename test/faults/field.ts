@@ -82,7 +82,10 @@ export async function startField(
     for (const item of items) note(item);
     return push.apply(this, items);
   };
-  const gateway = await startGateway({ ...options, config: config(origin.url) });
+  const gateway = await startGateway({ ...options, config: config(origin.url) }).catch(async (error: unknown) => {
+    await origin.close();
+    throw error;
+  });
   return {
     gateway,
     origin,
@@ -91,7 +94,7 @@ export async function startField(
       return upstreamBytes;
     },
     async victim() {
-      const path = `/victim-${++victims}`;
+      const path = `/victim/${++victims}`;
       const answer = await call({ port: gateway.http, path });
       assert.equal(answer.status, 200);
       assert.equal((JSON.parse(answer.body) as Heard).target, path, 'the victim got another answer');
