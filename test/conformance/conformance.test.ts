@@ -20,7 +20,7 @@ test('the cache passes what it ever passed of the public suite', async (t) => {
     traced: new Set(),
   });
   t.diagnostic(`${set.source}: ${formatScore(set, result.outcomes)}`);
-  const report = { set, result, setting: 'HTTP/1.1, 1 worker', purposes: readPurposes() };
+  const report = { set, result, setting: 'HTTP/1.1, 1 worker', purposes: readPurposes(set.name) };
   const complaint = belowFloor(scoreOf(result.outcomes), floor);
   assert.equal(complaint, null, `${complaint}\n${formatReport(report)}`);
 });
@@ -29,9 +29,8 @@ test('what fails on purpose is a case, fails, and says why', async () => {
   const set = await loadCases(undefined);
   const failing = new Set(readFloor(set.name)?.failing);
   const ids = new Set(set.cases.map((one) => one.id));
-  for (const [id, { section, why }] of Object.entries(readPurposes())) {
-    // An older state of the suite need not have it.
-    if (!ids.has(id)) continue;
+  for (const [id, { section, why }] of Object.entries(readPurposes(set.name))) {
+    assert.ok(ids.has(id), `${id} is a case of ${set.source}`);
     assert.ok(failing.has(id), `${id} passes: it is not failed on purpose any more`);
     assert.match(section, /^RFC \d+ \d/, `${id} names a section`);
     assert.ok(why.length > 20, `${id} says why`);

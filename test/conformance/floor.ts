@@ -1,5 +1,5 @@
-// The figures that were reached, kept in floor.json for each set of cases and each way to run them; they only rise. A case
-// that fails on purpose stands in on-purpose.json with the section that says it may. Prints nothing.
+// The figures that were reached, kept in floor.json for each set of cases, however it is run; they only rise. A case that
+// fails on purpose stands in on-purpose.json, under its set, with the section that says so. Prints nothing.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,8 +37,10 @@ export function readFloor(set: string): Floor | null {
   return readFloors()[set] ?? null;
 }
 
-export function readPurposes(): Readonly<Record<string, Purpose>> {
-  return JSON.parse(readFileSync(PURPOSE_FILE, 'utf8')) as Record<string, Purpose>;
+/** What fails on purpose in a set of cases, by id. */
+export function readPurposes(set: string): Readonly<Record<string, Purpose>> {
+  const sets = JSON.parse(readFileSync(PURPOSE_FILE, 'utf8')) as Record<string, Record<string, Purpose>>;
+  return sets[set] ?? {};
 }
 
 export function countKind(cases: readonly Case[], kind: Kind): number {

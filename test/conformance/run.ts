@@ -81,7 +81,7 @@ async function runSome(set: CaseSet, args: Arguments): Promise<boolean> {
   const { workers, protocol } = args;
   const options = { workers, protocol, knownFailures: traced, trace, traced };
   const result = await runSuite(cases, options);
-  const report = { set: { ...set, cases }, result, setting: settingOf(args), purposes: readPurposes() };
+  const report = { set: { ...set, cases }, result, setting: settingOf(args), purposes: readPurposes(set.name) };
   write(args.json ? formatJson(report) : formatVerdicts(result.outcomes));
   return result.outcomes.every((one) => one.passed || !traced.has(one.case.id));
 }
@@ -96,7 +96,7 @@ async function runAll(set: CaseSet, args: Arguments): Promise<boolean> {
   const floor = readFloor(set.name);
   const knownFailures = new Set(floor?.failing ?? []);
   const result = await runSuite(set.cases, { workers, protocol, knownFailures, trace: null, traced: new Set() });
-  const report = { set, result, setting: settingOf(args), purposes: readPurposes() };
+  const report = { set, result, setting: settingOf(args), purposes: readPurposes(set.name) };
   write(args.json ? formatJson(report) : formatReport(report));
   const complaint = floor === null ? null : belowFloor(scoreOf(result.outcomes), floor);
   if (complaint !== null) process.stderr.write(`conformance: ${complaint}\n`);
