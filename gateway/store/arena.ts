@@ -14,6 +14,8 @@ import {
   COMMIT,
   ENTRY,
   frameOffset,
+  HASH_A,
+  HASH_B,
   HERE_BYTES,
   KEY_BYTES,
   KIND,
@@ -72,6 +74,8 @@ export interface Located {
   /** The index slot and its word. */
   readonly slot: number;
   readonly word: number;
+  /** Somebody read it since it was put or last moved. */
+  readonly wasRead: boolean;
 }
 
 /** A body on its way whose `seal` takes the final head. */
@@ -98,8 +102,10 @@ export interface Arena extends Store {
   follow(location: number, generation: number): Follower | null;
   /** How many segments the log has. */
   readonly segments: number;
-  /** Keys of the entries that a segment holds now, some of them perhaps replaced meanwhile. Counts nothing. */
-  keysIn(segment: number): string[];
+  /** Keys of the entries that stand in a segment, one by one; others may use the arena in between. Counts nothing. */
+  keysIn(segment: number): Iterable<string>;
+  /** As `get`, but nobody asked for it: it counts nothing and does not keep the entry in the arena. */
+  peek(key: string): Buffer | null;
   /** Control only: ends what a dead thread of this row was at, before another takes the row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
@@ -149,17 +155,22 @@ class View implements Arena {
   }
 
   get(key: string): Buffer | null {
-    if (this.#hash.set(key)) {
-      for (let tries = 0; tries < READ_TRIES && this.#directory.find(this.#hash); tries++) {
-        const frame = this.#copyFrame();
-        if (frame !== null) {
-          this.#bump(HITS_ARENA);
-          return frame;
-        }
-        this.#bump(TORN);
-      }
+    const frame = this.peek(key);
+    if (frame === null) this.#bump(MISSES);
+    else {
+      this.#bump(HITS_ARENA);
+      this.#memory.use(this.#directory.unit);
     }
-    this.#bump(MISSES);
+    return frame;
+  }
+
+  peek(key: string): Buffer | null {
+    if (!this.#hash.set(key)) return null;
+    for (let tries = 0; tries < READ_TRIES && this.#directory.find(this.#hash); tries++) {
+      const frame = this.#copyFrame();
+      if (frame !== null) return frame;
+      this.#bump(TORN);
+    }
     return null;
   }
 
@@ -194,7 +205,8 @@ class View implements Arena {
   locate(key: string): Located | null {
     const directory = this.#directory;
     if (!this.#hash.set(key) || !directory.find(this.#hash)) return null;
-    return { location: directory.unit, generation: directory.generation, slot: directory.slot, word: directory.word };
+    const { unit, generation, slot, word } = directory;
+    return { location: unit, generation, slot, word, wasRead: this.#memory.usesOf(unit) > 0 };
   }
 
   stillAt(located: Located): boolean {
@@ -238,10 +250,9 @@ class View implements Arena {
     return this.#memory.layout.segments;
   }
 
-  keysIn(segment: number): string[] {
+  *keysIn(segment: number): Generator<string, void, undefined> {
     const memory = this.#memory;
     const { words, layout } = memory;
-    const keys: string[] = [];
     const generation = memory.generation(segment);
     const start = memory.startOf(segment);
     const end = start + layout.segmentUnits;
@@ -253,16 +264,17 @@ class View implements Arena {
       const kind = words[record + KIND] as number;
       const keyBytes = words[record + KEY_BYTES] as number;
       const isFrame = (kind & ~WIDE) === ENTRY || (kind & ~WIDE) === CHAIN;
-      if (isFrame && keyBytes > 0 && frameOffset(keyBytes) <= units * UNIT_BYTES) {
+      const isLive =
+        isFrame && this.#directory.findUnit(words[record + HASH_A] as number, words[record + HASH_B] as number, unit);
+      if (isLive && keyBytes > 0 && frameOffset(keyBytes) <= units * UNIT_BYTES) {
         const from = (unit + 1) * UNIT_BYTES;
         const copy = Buffer.from(memory.bytes.subarray(from, from + keyBytes));
         // What was overwritten meanwhile is no key.
         if (!memory.isStill(segment, generation)) break;
-        keys.push(copy.toString((kind & WIDE) === 0 ? 'latin1' : 'utf16le'));
+        yield copy.toString((kind & WIDE) === 0 ? 'latin1' : 'utf16le');
       }
       unit += units;
     }
-    return keys;
   }
 
   reclaim(row: number): void {
@@ -348,7 +360,6 @@ class View implements Arena {
     const frame = Buffer.allocUnsafe(here);
     memory.bytes.copy(frame, 0, from, from + here);
     if (!memory.isStill(segment, generation)) return null;
-    memory.use(unit);
     return frame;
   }
 
@@ -388,7 +399,6 @@ class View implements Arena {
     }
     for (const piece of pieces) if (!memory.isStill(memory.segmentOf(piece.unit), piece.generation)) return null;
     if (!memory.isStill(segment, generation)) return null;
-    memory.use(unit);
     return frame;
   }
 

@@ -70,15 +70,25 @@ function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | nu
   const shared = lent.get(key);
   if (shared !== null) return { entry: shared };
   const located = store.locate(key);
-  const frame = store.get(key);
-  if (frame === null) return null;
+  const copied = store.get(key);
+  if (copied === null) return null;
+  const isHot = located?.wasRead === true && hot.takes(key, copied.length);
+  const frame = isHot ? unpooled(copied) : copied;
   const found = decode(key, frame);
   if (found === null) return fault(store, key);
   if (located !== null) {
-    hot.keep(key, located, found, frame.length);
+    if (isHot) hot.keep(key, located, found, frame.length);
     if ('entry' in found) lent.note(found.entry, located);
   }
   return found;
+}
+
+/** In memory of its own: a few bytes of Buffer's pool that are kept for long would keep the whole 64 KiB alive. */
+function unpooled(frame: Buffer): Buffer {
+  if (frame.buffer.byteLength === frame.length) return frame;
+  const own = Buffer.allocUnsafeSlow(frame.length);
+  frame.copy(own);
+  return own;
 }
 
 function decode(key: string, frame: Buffer): Found | null {

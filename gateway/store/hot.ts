@@ -46,10 +46,15 @@ export class Hot<T> {
     return null;
   }
 
-  /** Keeps a value of that many bytes, which was read from where `located` says. */
+  /** Whether something of that many bytes is small enough to be kept. */
+  takes(key: string, bytes: number): boolean {
+    return costOf(key, bytes) <= this.#capacityBytes / LARGEST_PART;
+  }
+
+  /** Keeps a value of that many bytes, its own memory, which was read from where `located` says. */
   keep(key: string, located: Located, value: T, bytes: number): void {
-    const cost = bytes + 2 * key.length + OVERHEAD_BYTES;
-    if (cost > this.#capacityBytes / LARGEST_PART || !this.#stillAt(located)) return;
+    if (!this.takes(key, bytes) || !this.#stillAt(located)) return;
+    const cost = costOf(key, bytes);
     const before = this.#kept.get(key);
     if (before !== undefined) this.#drop(key, before);
     for (const [oldest, kept] of this.#kept) {
@@ -72,4 +77,8 @@ export class Hot<T> {
     this.#kept.delete(key);
     this.#bytes -= kept.bytes;
   }
+}
+
+function costOf(key: string, bytes: number): number {
+  return bytes + 2 * key.length + OVERHEAD_BYTES;
 }

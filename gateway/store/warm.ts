@@ -70,12 +70,11 @@ export async function writeWarm(arena: Arena, purges: Purges, file: string, nowM
       batch = [];
       batched = 0;
     };
-    const seen = new Set<string>();
     for (let segment = 0; segment < arena.segments; segment++) {
       for (const key of arena.keysIn(segment)) {
-        if (seen.has(key)) continue;
-        seen.add(key);
-        const frame = arena.get(key);
+        await slices.next();
+        // What eviction moves meanwhile may come twice, or not at all: reading it back does not mind.
+        const frame = arena.peek(key);
         if (frame === null || !isUseful(key, frame, purges, nowMs)) continue;
         const record = recordOf(key, frame);
         batch.push(...record);
@@ -83,7 +82,6 @@ export async function writeWarm(arena: Arena, purges: Purges, file: string, nowM
         bytes += RECORD_BYTES + (record[1] as Buffer).length + frame.length;
         entries++;
         if (batched >= BATCH_BYTES) await flush();
-        await slices.next();
       }
       await slices.next();
     }

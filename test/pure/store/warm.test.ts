@@ -84,6 +84,17 @@ test('what was purged before the end is not written, and what was stored since t
   assert.equal(fresh.get('https://a/small'), null);
 });
 
+test('writing the file counts as nobody’s read and keeps nothing in the arena', async () => {
+  const full = filled();
+  const before = full.stats();
+  await writeWarm(full, noPurges(), join(folder, 'unread'), NOW_MS);
+  const { hits, misses } = full.stats();
+  assert.deepEqual({ hits, misses }, { hits: before.hits, misses: before.misses });
+  assert.equal(full.locate('https://a/small')?.wasRead, false);
+  full.get('https://a/small');
+  assert.equal(full.locate('https://a/small')?.wasRead, true);
+});
+
 test('a missing file is no problem, a foreign one is ignored with a reason', async () => {
   assert.deepEqual(await readWarm(arena(), noPurges(), join(folder, 'none'), NOW_MS, never), {
     entries: 0,
