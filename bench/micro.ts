@@ -193,6 +193,7 @@ async function prepareParts(): Promise<Parts> {
     requestMs: NOW_MS,
     responseMs: NOW_MS,
     bodyBytes: 1024,
+    bodyId: 1,
     rules: route.cache,
   };
   const verdict = mayStore(storing);

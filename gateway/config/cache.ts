@@ -2,8 +2,21 @@
 
 import * as z from 'zod';
 import type { CacheRules } from './config.ts';
-import { parsed, refused } from './parsed.ts';
-import { duration, fieldName, fileOrOff, flag, percentageOrOff, scalar, size, text, whole, word } from './scalars.ts';
+import { type Parsed, parsed, refused } from './parsed.ts';
+import {
+  duration,
+  durationOrOff,
+  fieldName,
+  fileOrOff,
+  flag,
+  named,
+  percentageOrOff,
+  scalar,
+  size,
+  text,
+  whole,
+  word,
+} from './scalars.ts';
 import { DURATION_PATTERN, parseDuration } from './units.ts';
 
 const YEAR_MS = 365 * 86_400_000;
@@ -27,6 +40,14 @@ export interface CacheChoice {
   readonly key: CacheKeyOverlay;
   readonly ignore: readonly string[];
   readonly methods: readonly string[];
+  /** undefined = as in the general part. */
+  readonly whileRevalidateMs: number | null | undefined;
+  readonly ifErrorMs: number | undefined;
+  readonly negative: CacheRules['negative'] | undefined;
+  readonly tags: readonly string[];
+  readonly tagHeaders: readonly string[];
+  readonly vary: readonly string[];
+  readonly ignoreClientControl: boolean;
 }
 
 export interface CacheSection {
@@ -42,12 +63,30 @@ export interface CacheSection {
   readonly heuristic: number;
   readonly privateHeaders: readonly string[];
   readonly key: CacheRules['key'];
+  readonly whileRevalidateMs: number | null;
+  readonly ifErrorMs: number;
+  readonly negative: CacheRules['negative'];
 }
 
-const METHODS = ['GET', 'HEAD'] as const;
+const METHODS = ['GET', 'HEAD', 'POST', 'QUERY'] as const;
 
 function choice(mode: CacheChoice['mode'], defaultTtlMs: number | null): CacheChoice {
-  return { mode, ttlMs: null, defaultTtlMs, heuristic: null, key: {}, ignore: [], methods: METHODS };
+  return {
+    mode,
+    ttlMs: null,
+    defaultTtlMs,
+    heuristic: null,
+    key: {},
+    ignore: [],
+    methods: ['GET', 'HEAD'],
+    whileRevalidateMs: undefined,
+    ifErrorMs: undefined,
+    negative: undefined,
+    tags: [],
+    tagHeaders: [],
+    vary: [],
+    ignoreClientControl: false,
+  };
 }
 
 /** `off`, `auto` or a duration: the short form of `cache`. */
@@ -67,6 +106,44 @@ function cacheWord(): z.ZodType<CacheChoice, unknown> {
     { type: 'string', pattern: `^(off|auto)$|${DURATION_PATTERN}`, 'x-type': 'off | auto | duration' },
   );
 }
+
+/** `auto` is null, `off` 0. */
+const whileRevalidate = (): z.ZodType<number | null, unknown> =>
+  scalar<number | null>(
+    (input) => {
+      if (input === 'auto') return parsed(null);
+      if (input === 'off' || input === false) return parsed(0);
+      const advice = 'must be auto, off or a duration such as 10s';
+      if (typeof input === 'number') return refused('bad-duration', advice, `did you mean ${input}s?`);
+      if (typeof input !== 'string') return refused('wrong-type', advice);
+      const time = parseDuration(input);
+      if (!time.ok) return refused('bad-duration', advice, time.hint);
+      return time.value > YEAR_MS ? refused('bad-duration', 'must be at most 365d') : parsed(time.value);
+    },
+    { type: 'string', pattern: `^(off|auto)$|${DURATION_PATTERN}`, 'x-type': 'auto | off | duration' },
+  );
+
+const ifError = (): z.ZodType<number, unknown> =>
+  durationOrOff({ minMs: 0, maxMs: YEAR_MS }).transform((ms): number => ms ?? 0);
+
+/** A status that is no success and is not made from a stored response. */
+function parseNegativeStatus(input: unknown): Parsed<string> {
+  return /^(3(?!04)\d\d|[45]\d\d)$/.test(String(input))
+    ? parsed(String(input))
+    : refused('bad-value', 'has statuses from 300 to 599 but 304 as its keys, such as 404');
+}
+
+const negative = (): z.ZodType<CacheRules['negative'], unknown> =>
+  named(parseNegativeStatus, duration({ minMs: 0, maxMs: YEAR_MS })).transform((written): CacheRules['negative'] =>
+    written.map(([status, ms]): readonly [number, number] => [Number(status), ms]),
+  );
+
+const TAG_SOURCE = /^(header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|(?!header:)[\x21\x23-\x2b\x2d-\x7e]{1,128})$/;
+
+const tagSources = (): z.ZodType<readonly string[], unknown> =>
+  z.array(
+    text('a tag such as catalog, or "header:x-tags" for a response field that holds some', { pattern: TAG_SOURCE }),
+  );
 
 const queryIgnore = (): z.ZodType<readonly string[], unknown> =>
   z.array(
@@ -145,6 +222,21 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
       .describe(
         'Part of the age by Last-Modified that counts as freshness where the origin says nothing; at most one day.',
       ),
+    stale_while_revalidate: whileRevalidate()
+      .prefault('auto')
+      .describe(
+        'How long a stale answer is still served while it is fetched anew in the background, where the origin names no time for it and does not forbid it (must-revalidate, proxy-revalidate, s-maxage, no-cache). auto: 10s where the freshness comes from this file, not at all where the origin named a lifetime (RFC 9111 4.2.4).',
+      ),
+    stale_if_error: ifError()
+      .prefault('60s')
+      .describe(
+        'How long a stale answer is still served when the upstream cannot be reached or answers 500, 502, 503 or 504, where the origin names no time for it and does not forbid it.',
+      ),
+    negative: negative()
+      .prefault({})
+      .describe(
+        'Freshness of errors and redirects by status where the origin says nothing, such as { 404: 10s }; without it they are not stored then.',
+      ),
     key: keySchema.prefault({}).describe('What tells two answers apart, beside host, path and query.'),
     private_headers: z
       .array(fieldName())
@@ -179,6 +271,9 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
       heuristic: written.heuristic,
       privateHeaders: written.private_headers,
       key: written.key,
+      whileRevalidateMs: written.stale_while_revalidate,
+      ifErrorMs: written.stale_if_error,
+      negative: written.negative,
     }),
   )
   .prefault({})
@@ -189,6 +284,21 @@ const longForm = z
     ttl: duration({ minMs: 0, maxMs: YEAR_MS }).optional().describe('Freshness, whatever the origin says about it.'),
     default_ttl: duration({ minMs: 0, maxMs: YEAR_MS }).optional().describe('Freshness where the origin says nothing.'),
     heuristic: percentageOrOff().optional().describe('As cache.heuristic, for this route.'),
+    stale_while_revalidate: whileRevalidate().optional().describe('As cache.stale_while_revalidate, for this route.'),
+    stale_if_error: ifError().optional().describe('As cache.stale_if_error, for this route.'),
+    negative: negative().optional().describe('As cache.negative; takes its place on this route.'),
+    tags: tagSources()
+      .prefault([])
+      .describe(
+        'What answers of this route can be purged by: words, and "header:NAME" for a response field that holds some. Surrogate-Key, Cache-Tag and Cache-Groups always count.',
+      ),
+    vary: z
+      .array(fieldName())
+      .prefault([])
+      .describe('Request fields that select a variant as if Vary of the answer named them; Vary then does.'),
+    ignore_client_cache_control: flag()
+      .prefault(false)
+      .describe("The client's own Cache-Control and Pragma (no-cache, max-age, no-store and the others) do not count."),
     key: keyOverlaySchema.optional().describe('As cache.key; what is written here takes the place of that part of it.'),
     ignore: z
       .array(fieldName())
@@ -196,9 +306,11 @@ const longForm = z
       .describe('Fields of cache.private_headers that say nothing about identity on this route.'),
     methods: z
       .array(word(METHODS))
-      .min(1, 'must name GET, HEAD or both')
+      .min(1, 'must name at least one of GET, HEAD, POST and QUERY')
       .prefault(['GET', 'HEAD'])
-      .describe('Methods that may be answered from the cache.'),
+      .describe(
+        'Methods that may be answered from the cache. POST and QUERY have the digest of their body in the key; name them only where they change nothing.',
+      ),
   })
   .transform(
     (written): CacheChoice => ({
@@ -209,6 +321,13 @@ const longForm = z
       key: written.key ?? {},
       ignore: written.ignore,
       methods: [...new Set(written.methods)],
+      whileRevalidateMs: written.stale_while_revalidate,
+      ifErrorMs: written.stale_if_error,
+      negative: written.negative,
+      tags: written.tags.filter((tag) => !tag.startsWith('header:')),
+      tagHeaders: written.tags.filter((tag) => tag.startsWith('header:')).map((tag) => tag.slice(7).toLowerCase()),
+      vary: written.vary,
+      ignoreClientControl: written.ignore_client_cache_control,
     }),
   );
 
@@ -231,7 +350,14 @@ export function cacheRules(own: CacheChoice | null, general: CacheSection, match
     ttlMs: chosen.ttlMs,
     defaultTtlMs: chosen.defaultTtlMs,
     heuristic: chosen.heuristic ?? general.heuristic,
+    negative: chosen.negative ?? general.negative,
+    whileRevalidateMs: chosen.whileRevalidateMs === undefined ? general.whileRevalidateMs : chosen.whileRevalidateMs,
+    ifErrorMs: chosen.ifErrorMs ?? general.ifErrorMs,
     methods: chosen.methods,
+    tags: chosen.tags,
+    tagHeaders: chosen.tagHeaders,
+    vary: chosen.vary,
+    ignoreClientControl: chosen.ignoreClientControl,
     privateHeaders: general.privateHeaders.filter((name) => !named.has(name)),
     key,
     maxObjectBytes: general.maxObjectBytes,

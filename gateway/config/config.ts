@@ -99,8 +99,25 @@ export interface CacheRules {
   readonly defaultTtlMs: number | null;
   /** Part of the age by Last-Modified that counts as freshness where the origin says nothing; 0 = off. At most one day. */
   readonly heuristic: number;
-  /** Methods that may be answered from the cache: GET and HEAD. */
+  /** Statuses with the freshness, ms, that they have where the origin says nothing (cache.negative). */
+  readonly negative: readonly (readonly [status: number, ms: number])[];
+  /**
+   * How long it may be served stale while it is fetched anew, where the origin names no time and forbids nothing; 0 = not.
+   * null: 10 s where the freshness is ours (config), not at all where the origin named a lifetime.
+   */
+  readonly whileRevalidateMs: number | null;
+  /** How long it may be served stale because the upstream fails, where the origin names no time and forbids nothing; 0 = not. */
+  readonly ifErrorMs: number;
+  /** Methods that may be answered from the cache: GET and HEAD, and where the route says so POST and QUERY. */
   readonly methods: readonly string[];
+  /** Tags of every response of the route. */
+  readonly tags: readonly string[];
+  /** Lower-case response fields that hold further tags, beside those every route reads. */
+  readonly tagHeaders: readonly string[];
+  /** Lower-case request fields that select variants as if the origin's Vary named them. */
+  readonly vary: readonly string[];
+  /** The client's Cache-Control and Pragma do not count. */
+  readonly ignoreClientControl: boolean;
   /** Lower-case names of request fields that carry identity (cache.private_headers minus `ignore` and `key.headers`). */
   readonly privateHeaders: readonly string[];
   readonly key: {

@@ -296,6 +296,7 @@ export class Fetch implements Source, Filling {
       requestMs: this.startedMs,
       responseMs: this.headMs,
       bodyBytes,
+      bodyId: bodyIdOf(plan.state.rnd()),
       rules: plan.rules,
     });
   }
@@ -311,6 +312,7 @@ export class Fetch implements Source, Filling {
       requestMs: this.startedMs,
       responseMs: this.headMs,
       bodyBytes: stale.head.bodyBytes,
+      bodyId: stale.head.bodyId,
       rules: plan.rules,
     });
     // Not to be stored any more: this one answer still carries what the 304 said.
@@ -464,6 +466,11 @@ export class Fetch implements Source, Filling {
     if (this.#totalTimer !== null) clearTimeout(this.#totalTimer);
     this.#totalTimer = null;
   }
+}
+
+/** A name for a body that no other body of the same response has had: 48 bits of chance. */
+function bodyIdOf(rnd: number): number {
+  return Math.floor(rnd * 2 ** 48);
 }
 
 /** Content-Length as the attempt checked it: digits only, or absent. */

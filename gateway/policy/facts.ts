@@ -10,8 +10,10 @@ export interface StoredHead {
   /** Now minus this is the current age (RFC 9111 4.2.3: response time minus corrected initial age). */
   readonly bornMs: number;
   readonly freshUntilMs: number;
-  /** Until when it may be served stale if the upstream fails or is slow; 0 = never (must-revalidate and its family). */
-  readonly staleUntilMs: number;
+  /** Until when it may be served stale while it is fetched anew (RFC 5861 3); 0 = never. */
+  readonly whileRevalidateUntilMs: number;
+  /** Until when it may be served stale because the upstream fails (RFC 5861 4); 0 = never (must-revalidate and its family). */
+  readonly ifErrorUntilMs: number;
   /** When we received it: a purge or an invalidation newer than this ends it. */
   readonly storedMs: number;
   /** Freshness came from our config, not from the origin (DESIGN 5.6). */
@@ -22,8 +24,16 @@ export interface StoredHead {
   /** ETag and Last-Modified as stored, '' = none. */
   readonly etag: string;
   readonly lastModified: string;
-  /** Body length in bytes. */
+  /** Body length in bytes: of a part, of what is there. */
   readonly bodyBytes: number;
+  /** How long the upstream took for its head, ms: how early a hot response is worth fetching anew. */
+  readonly fetchMs: number;
+  /** Which body this is: it stays the same while 304s confirm it, and what was made of it (a coding) names it. */
+  readonly bodyId: number;
+  /** What it can be purged by, as the origin and the route say; case matters. */
+  readonly tags: readonly string[];
+  /** The body is a part of the representation: its place of the first byte and the length of the whole. null = whole. */
+  readonly part: { readonly first: number; readonly total: number } | null;
 }
 
 /** The variants known for one URL: under which fields each was chosen and the key it is stored at. Newest first. */

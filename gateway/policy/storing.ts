@@ -24,6 +24,8 @@ export interface StoreInput {
   readonly responseMs: number;
   /** Declared length of the body, null = not known yet. */
   readonly bodyBytes: number | null;
+  /** What this body is to be known by; see StoredHead. */
+  readonly bodyId: number;
   readonly rules: CacheRules;
 }
 
@@ -146,12 +148,14 @@ function whyUseless(head: StoredHead, status: number, control: ResponseControl, 
 function storedHead(input: StoreInput, control: ResponseControl, freshness: Freshness, ours: boolean): StoredHead {
   const { responseFields, responseMs } = input;
   const fields = storedFields(responseFields, control, responseMs);
+  const stale = staleTimes(control, freshness, input.rules);
   return {
     status: input.status,
     fields,
     bornMs: bornMs(responseFields, input.requestMs, responseMs),
     freshUntilMs: freshness.untilMs,
-    staleUntilMs: 0,
+    whileRevalidateUntilMs: stale.whileRevalidateUntilMs,
+    ifErrorUntilMs: stale.ifErrorUntilMs,
     storedMs: responseMs,
     ours,
     validateAlways: control.noCache,
@@ -160,6 +164,37 @@ function storedHead(input: StoreInput, control: ResponseControl, freshness: Fres
     etag: usableEntityTag(fields),
     lastModified: usableLastModified(fields, responseMs),
     bodyBytes: input.bodyBytes ?? 0,
+    fetchMs: Math.max(0, responseMs - input.requestMs),
+    bodyId: input.bodyId,
+    tags: [],
+    part: null,
+  };
+}
+
+/** Where the config leaves it to us: how long what is fresh by our own word may be served stale while it is fetched anew. */
+const OWN_WHILE_REVALIDATE_MS = 10_000;
+
+/**
+ * Until when it may be served stale, counted from the end of its freshness. What forbids that (RFC 9111 4.2.4) rules; then
+ * the origin's word (RFC 5861), then the config's. s-maxage implies proxy-revalidate (5.2.2.10), so that the config has no
+ * say; a time that the origin itself put beside it is its more special word.
+ */
+function staleTimes(
+  control: ResponseControl,
+  freshness: Freshness,
+  rules: CacheRules,
+): { readonly whileRevalidateUntilMs: number; readonly ifErrorUntilMs: number } {
+  if (control.mustRevalidate || control.proxyRevalidate || control.noCache || control.invalid)
+    return { whileRevalidateUntilMs: 0, ifErrorUntilMs: 0 };
+  const mayConfig = control.sMaxage === null;
+  // What was never fresh is not served without asking, unless there is nobody to ask.
+  const ownMs = rules.whileRevalidateMs ?? (freshness.source === 'config' ? OWN_WHILE_REVALIDATE_MS : 0);
+  const configuredMs = mayConfig && freshness.source !== 'none' ? ownMs : 0;
+  const whileRevalidateMs = control.staleWhileRevalidate === null ? configuredMs : control.staleWhileRevalidate * 1000;
+  const ifErrorMs = control.staleIfError === null ? (mayConfig ? rules.ifErrorMs : 0) : control.staleIfError * 1000;
+  return {
+    whileRevalidateUntilMs: whileRevalidateMs > 0 ? freshness.untilMs + whileRevalidateMs : 0,
+    ifErrorUntilMs: ifErrorMs > 0 ? freshness.untilMs + ifErrorMs : 0,
   };
 }
 

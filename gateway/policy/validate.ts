@@ -59,7 +59,13 @@ export function mergedFields(stored: StoredHead, responseFields: Fields): string
  */
 export function mergeNotModified(stored: StoredHead, input: StoreInput): StoreVerdict {
   const responseFields = mergedFields(stored, input.responseFields);
-  return mayStore({ ...input, status: stored.status, responseFields, bodyBytes: stored.bodyBytes });
+  return mayStore({
+    ...input,
+    status: stored.status,
+    responseFields,
+    bodyBytes: stored.bodyBytes,
+    bodyId: stored.bodyId,
+  });
 }
 
 /** Whether the client's own If-None-Match or If-Modified-Since is answered 304 from the stored response (RFC 9111 4.3.2). */

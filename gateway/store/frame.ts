@@ -5,13 +5,16 @@
 // The header, little endian:
 //
 //    0 u32 magic      4 u16 version     6 u16 kind
-//    8 u64 freshUntil (a changing word) 16 u64 staleUntil (a changing word)
-//   24 u32 CRC-32 of byte 28 up to the end of the head, begun with version and kind
-//   28 u16 status    30 u16 flags      32 f64 bornMs     40 f64 storedMs
-//   48 u32 keyBytes  52 u32 headBytes  56 u32 bodyBytes  60 u32 strings in the head
-//   64 key (UTF-8), head, body
+//    8 u64 freshUntil, 16 u64 whileRevalidateUntil, 24 u64 ifErrorUntil (changing words)
+//   32 u32 CRC-32 of byte 36 up to the end of the head, begun with version and kind
+//   36 u16 status    38 u16 flags      40 f64 bornMs     48 f64 storedMs   56 f64 bodyId
+//   64 f64 first byte of a part, 72 f64 length of its whole (-1 = not a part)
+//   80 u32 fetchMs   84 u32 tags
+//   88 u32 keyBytes  92 u32 headBytes  96 u32 bodyBytes 100 u32 strings in the head
+//  104 key (UTF-8), head, body
 //
-// The two words that change in place while an entry lives stand at multiples of 8, so that in shared memory (frames start
+// The strings of a response's head: ETag, Last-Modified, its tags, then names and values of its fields.
+// The words that change in place while an entry lives stand at multiples of 8, so that in shared memory (frames start
 // at multiples of 8 there) Atomics can read and write them as BigInt64. They cannot be under the checksum, so each
 // carries its own: the low 48 bits are whole ms since the epoch, the high 16 bits a fold of them.
 //
@@ -22,23 +25,29 @@ import { crc32 } from 'node:zlib';
 import type { StoredHead, VariantIndex } from '../policy/facts.ts';
 
 const MAGIC = 0x45434c53; // "SLCE"
-const VERSION = 1;
+const VERSION = 2;
 const RESPONSE = 1;
 const VARIANTS = 2;
 
 const KIND_AT = 6;
 const FRESH_AT = 8;
-const STALE_AT = 16;
-const CRC_AT = 24;
-const STATUS_AT = 28;
-const FLAGS_AT = 30;
-const BORN_AT = 32;
-const STORED_AT = 40;
-const KEY_BYTES_AT = 48;
-const HEAD_BYTES_AT = 52;
-const BODY_BYTES_AT = 56;
-const STRINGS_AT = 60;
-const HEADER_BYTES = 64;
+const WHILE_REVALIDATE_AT = 16;
+const IF_ERROR_AT = 24;
+const CRC_AT = 32;
+const STATUS_AT = 36;
+const FLAGS_AT = 38;
+const BORN_AT = 40;
+const STORED_AT = 48;
+const BODY_ID_AT = 56;
+const PART_FIRST_AT = 64;
+const PART_TOTAL_AT = 72;
+const FETCH_AT = 80;
+const TAGS_AT = 84;
+const KEY_BYTES_AT = 88;
+const HEAD_BYTES_AT = 92;
+const BODY_BYTES_AT = 96;
+const STRINGS_AT = 100;
+const HEADER_BYTES = 104;
 
 const OURS = 1;
 const VALIDATE_ALWAYS = 2;
@@ -48,13 +57,14 @@ const ALL_FLAGS = OURS | VALIDATE_ALWAYS | MUST_REVALIDATE;
 const MAX_WORD_MS = 2 ** 48 - 1;
 // Different for each word, so that one cannot stand in the other's place.
 const FRESH_SALT = 0x5f1d;
-const STALE_SALT = 0xa3c6;
+const WHILE_REVALIDATE_SALT = 0xa3c6;
+const IF_ERROR_SALT = 0x39e4;
 
 // A value with one of these would end its line when it is written to a client.
 const LINE_ENDS = /[\0\r\n]/;
 
 /**
- * One stored response as bytes. `head.bodyBytes` is not read: the chunks are counted. freshUntilMs and staleUntilMs are
+ * One stored response as bytes. `head.bodyBytes` is not read: the chunks are counted. The times of freshness are
  * kept as whole ms (rounded down) from 0 to 2^48-1; strings of the head are latin1.
  */
 export function encodeFrame(key: string, head: StoredHead, body: readonly Uint8Array[]): Buffer {
@@ -75,10 +85,12 @@ function encodeResponse(
   bodyBytes: number,
   wholeBodyBytes: number,
 ): Buffer {
-  const frame = allocate(key, RESPONSE, [head.etag, head.lastModified, ...head.fields], 'latin1', bodyBytes);
+  const strings = [head.etag, head.lastModified, ...head.tags, ...head.fields];
+  const frame = allocate(key, RESPONSE, strings, 'latin1', bodyBytes);
   frame.writeUInt32LE(wholeBodyBytes, BODY_BYTES_AT);
   writeWord(frame, FRESH_AT, head.freshUntilMs, FRESH_SALT);
-  writeWord(frame, STALE_AT, head.staleUntilMs, STALE_SALT);
+  writeWord(frame, WHILE_REVALIDATE_AT, head.whileRevalidateUntilMs, WHILE_REVALIDATE_SALT);
+  writeWord(frame, IF_ERROR_AT, head.ifErrorUntilMs, IF_ERROR_SALT);
   frame.writeUInt16LE(head.status, STATUS_AT);
   frame.writeUInt16LE(
     (head.ours ? OURS : 0) | (head.validateAlways ? VALIDATE_ALWAYS : 0) | (head.mustRevalidate ? MUST_REVALIDATE : 0),
@@ -86,6 +98,11 @@ function encodeResponse(
   );
   frame.writeDoubleLE(head.bornMs, BORN_AT);
   frame.writeDoubleLE(head.storedMs, STORED_AT);
+  frame.writeDoubleLE(head.bodyId, BODY_ID_AT);
+  frame.writeDoubleLE(head.part?.first ?? 0, PART_FIRST_AT);
+  frame.writeDoubleLE(head.part?.total ?? -1, PART_TOTAL_AT);
+  frame.writeUInt32LE(Math.min(Math.max(0, Math.floor(head.fetchMs)), 0xffffffff), FETCH_AT);
+  frame.writeUInt32LE(head.tags.length, TAGS_AT);
   let at = frame.length - bodyBytes;
   for (const chunk of body) {
     frame.set(chunk, at);
@@ -102,23 +119,31 @@ export function decodeFrame(frame: Buffer, key: string): { readonly head: Stored
   const bodyAt = checkedBodyStart(frame, key, RESPONSE);
   if (bodyAt === 0) return null;
   const freshUntilMs = readWord(frame, FRESH_AT, FRESH_SALT);
-  const staleUntilMs = readWord(frame, STALE_AT, STALE_SALT);
+  const whileRevalidateUntilMs = readWord(frame, WHILE_REVALIDATE_AT, WHILE_REVALIDATE_SALT);
+  const ifErrorUntilMs = readWord(frame, IF_ERROR_AT, IF_ERROR_SALT);
   const status = frame.readUInt16LE(STATUS_AT);
   const flags = frame.readUInt16LE(FLAGS_AT);
   const bornMs = frame.readDoubleLE(BORN_AT);
   const storedMs = frame.readDoubleLE(STORED_AT);
-  if (freshUntilMs < 0 || staleUntilMs < 0 || status < 100 || status > 999 || (flags & ~ALL_FLAGS) !== 0) return null;
-  if (!Number.isFinite(bornMs) || !Number.isFinite(storedMs)) return null;
+  const bodyId = frame.readDoubleLE(BODY_ID_AT);
+  const tagCount = frame.readUInt32LE(TAGS_AT);
+  if (freshUntilMs < 0 || whileRevalidateUntilMs < 0 || ifErrorUntilMs < 0) return null;
+  if (status < 100 || status > 999 || (flags & ~ALL_FLAGS) !== 0) return null;
+  if (!Number.isFinite(bornMs) || !Number.isFinite(storedMs) || !Number.isFinite(bodyId)) return null;
+  const part = readPart(frame, frame.length - bodyAt);
+  if (part === undefined) return null;
   const strings = readStrings(frame, bodyAt, 'latin1');
-  if (strings === null || strings.length < 2 || strings.length % 2 !== 0) return null;
-  for (let i = 2; i < strings.length; i += 2) if (!isFieldName(strings[i] as string)) return null;
+  const fieldsAt = 2 + tagCount;
+  if (strings === null || strings.length < fieldsAt || (strings.length - fieldsAt) % 2 !== 0) return null;
+  for (let i = fieldsAt; i < strings.length; i += 2) if (!isFieldName(strings[i] as string)) return null;
   return {
     head: {
       status,
-      fields: strings.slice(2),
+      fields: strings.slice(fieldsAt),
       bornMs,
       freshUntilMs,
-      staleUntilMs,
+      whileRevalidateUntilMs,
+      ifErrorUntilMs,
       storedMs,
       ours: (flags & OURS) !== 0,
       validateAlways: (flags & VALIDATE_ALWAYS) !== 0,
@@ -126,9 +151,22 @@ export function decodeFrame(frame: Buffer, key: string): { readonly head: Stored
       etag: strings[0] as string,
       lastModified: strings[1] as string,
       bodyBytes: frame.length - bodyAt,
+      fetchMs: frame.readUInt32LE(FETCH_AT),
+      bodyId,
+      tags: strings.slice(2, fieldsAt),
+      part,
     },
     body: frame.subarray(bodyAt),
   };
+}
+
+/** Which part of the whole the body is, null = all of it; undefined when that cannot be. */
+function readPart(frame: Buffer, bodyBytes: number): StoredHead['part'] | undefined {
+  const first = frame.readDoubleLE(PART_FIRST_AT);
+  const total = frame.readDoubleLE(PART_TOTAL_AT);
+  if (total === -1) return first === 0 ? null : undefined;
+  if (!Number.isSafeInteger(first) || !Number.isSafeInteger(total)) return undefined;
+  return first >= 0 && first + bodyBytes <= total ? { first, total } : undefined;
 }
 
 /** The variants of one URL as bytes, to be stored at the URL's own key. */

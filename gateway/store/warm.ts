@@ -51,8 +51,9 @@ function isUseful(key: string, frame: Buffer, purges: Purges, nowMs: number): bo
   if (kind !== 'response') return false;
   const entry = decodeFrame(frame, key);
   if (entry === null || purges.isPurged(key, entry.head.storedMs)) return false;
-  const { freshUntilMs, staleUntilMs, etag, lastModified } = entry.head;
-  return freshUntilMs > nowMs || staleUntilMs > nowMs || etag !== '' || lastModified !== '';
+  const { freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs, etag, lastModified } = entry.head;
+  const untilMs = Math.max(freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs);
+  return untilMs > nowMs || etag !== '' || lastModified !== '';
 }
 
 /** Writes what is live into `file`, in place of an older one, all or nothing. Rejects when the disk refuses. */

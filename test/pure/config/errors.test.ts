@@ -509,10 +509,25 @@ const ROWS: Readonly<Record<string, Row>> = {
     message: /cache of route/,
     hint: /30s/,
   },
-  'caching of POST': {
-    text: routes('{ match: "/*", upstream: api, cache: { methods: [POST] } }'),
+  'caching of DELETE': {
+    text: routes('{ match: "/*", upstream: api, cache: { methods: [DELETE] } }'),
     code: 'bad-value',
-    message: /GET or HEAD/,
+    message: /GET, HEAD, POST or QUERY/,
+  },
+  'freshness of a success as negative': {
+    text: routes('{ match: "/*", upstream: api, cache: { negative: { 200: 10s } } }'),
+    code: 'bad-value',
+    message: /statuses from 300 to 599/,
+  },
+  'a tag with a space': {
+    text: routes('{ match: "/*", upstream: api, cache: { tags: ["a b"] } }'),
+    code: 'bad-value',
+    message: /a tag such as catalog/,
+  },
+  'a wrong word for stale_while_revalidate': {
+    text: withBase('cache: { stale_while_revalidate: always }'),
+    code: 'bad-duration',
+    message: /auto, off or a duration/,
   },
   'two routes of one name': {
     text: withBase('routes:\n  - { name: a, match: "/a", upstream: api }\n  - { name: a, match: "/b", upstream: api }'),

@@ -312,7 +312,8 @@ function checkNumbers(head: StoredHead): void {
   assert.ok(head.bornMs <= NOW, 'born before it came');
   assert.ok(head.freshUntilMs >= head.bornMs, 'a lifetime is never negative');
   assert.ok(ageSeconds(head, NOW) >= 0 && ageSeconds(head, NOW - 1e9) === 0);
-  assert.equal(head.staleUntilMs, 0);
+  for (const untilMs of [head.whileRevalidateUntilMs, head.ifErrorUntilMs])
+    assert.ok(untilMs === 0 || (untilMs >= head.freshUntilMs && !head.validateAlways), 'stale comes after fresh');
   assert.ok(head.fields.includes('date'));
 }
 

@@ -10,7 +10,8 @@ const HEAD: StoredHead = {
   fields: ['content-type', 'application/json', 'x-text', 'caf\u00e9', 'link', '<a>', 'link', '<b>', 'x-empty', ''],
   bornMs: 1_790_000_000_000.25,
   freshUntilMs: 1_790_000_030_000,
-  staleUntilMs: 1_790_000_090_000,
+  whileRevalidateUntilMs: 1_790_000_040_000,
+  ifErrorUntilMs: 1_790_000_090_000,
   storedMs: 1_790_000_000_123,
   ours: true,
   validateAlways: false,
@@ -18,6 +19,10 @@ const HEAD: StoredHead = {
   etag: '"v1"',
   lastModified: '',
   bodyBytes: 11,
+  fetchMs: 42,
+  bodyId: 2 ** 48 - 1,
+  tags: ['catalog', 'item-42'],
+  part: { first: 7, total: 1_000 },
 };
 const KEY = 'https://api.example.com/v1/größe?q=1';
 const BODY = [Buffer.from('hello '), new Uint8Array(Buffer.from('world'))];
@@ -52,12 +57,16 @@ test('any head, key and body come back', () => {
       fc.tuple(fc.boolean(), fc.boolean(), fc.boolean()),
       fc.tuple(latin1, latin1, fc.integer({ min: 100, max: 999 })),
       fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }),
-      (key, fields, [freshUntilMs, staleUntilMs, bornMs, storedMs], flags, [etag, lastModified, status], body) => {
+      fc.tuple(ms, ms, fc.nat(), fc.array(latin1, { maxLength: 4 }), fc.option(fc.tuple(fc.nat(), fc.nat()))),
+      (key, fields, [freshUntilMs, whileRevalidateUntilMs, bornMs, storedMs], flags, strings, body, more) => {
+        const [etag, lastModified, status] = strings;
+        const [ifErrorUntilMs, bodyId, fetchMs, tags, around] = more;
         const [ours, validateAlways, mustRevalidate] = flags;
         const whole = Buffer.concat(body);
-        const times = { freshUntilMs, staleUntilMs, bornMs, storedMs };
-        const head = { status, fields: fields.flat(), ...times, ours, validateAlways, mustRevalidate };
-        const stored = { ...head, etag, lastModified, bodyBytes: whole.length };
+        const times = { freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs, bornMs, storedMs, fetchMs };
+        const head = { status, fields: fields.flat(), ...times, ours, validateAlways, mustRevalidate, bodyId, tags };
+        const part = around === null ? null : { first: around[0], total: around[0] + whole.length + around[1] };
+        const stored = { ...head, etag, lastModified, bodyBytes: whole.length, part };
         const entry = decodeFrame(encodeFrame(key, stored, body), key);
         assert.deepEqual(entry?.head, stored);
         assert.ok(entry !== null && whole.equals(entry.body));
@@ -68,10 +77,10 @@ test('any head, key and body come back', () => {
 });
 
 test('times out of range are kept as the nearest that mean the same', () => {
-  const frame = encodeFrame(KEY, { ...HEAD, freshUntilMs: Number.POSITIVE_INFINITY, staleUntilMs: -5 }, []);
+  const frame = encodeFrame(KEY, { ...HEAD, freshUntilMs: Number.POSITIVE_INFINITY, ifErrorUntilMs: -5 }, []);
   const head = decodeFrame(frame, KEY)?.head;
   assert.equal(head?.freshUntilMs, 2 ** 48 - 1);
-  assert.equal(head?.staleUntilMs, 0);
+  assert.equal(head?.ifErrorUntilMs, 0);
 });
 
 test('a foreign key is no entry', () => {
@@ -102,10 +111,10 @@ test('every single flipped bit before the body is no entry', () => {
 
 /** Makes the checksum right again where the lengths allow it, as a hostile maker would. */
 function reseal(bytes: Buffer): boolean {
-  if (bytes.length < 64) return false;
-  const headEnd = 64 + bytes.readUInt32LE(48) + bytes.readUInt32LE(52);
+  if (bytes.length < 104) return false;
+  const headEnd = 104 + bytes.readUInt32LE(88) + bytes.readUInt32LE(92);
   if (headEnd > bytes.length) return false;
-  bytes.writeUInt32LE(crc32(bytes.subarray(28, headEnd), bytes.readUInt32LE(4)), 24);
+  bytes.writeUInt32LE(crc32(bytes.subarray(36, headEnd), bytes.readUInt32LE(4)), 32);
   return true;
 }
 
@@ -130,13 +139,13 @@ test('lies under a right checksum never throw and never reach beyond the frame: 
   const next = generator(4711);
   const frame = encodeFrame(KEY, HEAD, BODY);
   const variants = encodeVariants(KEY, { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1` }] });
-  const headAt = 64 + Buffer.byteLength(KEY);
+  const headAt = 104 + Buffer.byteLength(KEY);
   let sealed = 0;
   let accepted = 0;
   for (let i = 0; i < 150_000; i++) {
     const bytes = Buffer.from(i % 4 === 0 ? variants : frame);
     // In the counts and lengths, mostly small changes, sometimes huge ones.
-    const at = next(2) === 0 ? 28 + next(36) : headAt + next(bytes.length - headAt);
+    const at = next(2) === 0 ? 36 + next(68) : headAt + next(bytes.length - headAt);
     bytes[at] = next(3) === 0 ? next(256) : ((bytes[at] as number) + next(5) - 2) & 255;
     if (reseal(bytes)) sealed++;
     const entry = decodeFrame(bytes, KEY);
@@ -197,8 +206,8 @@ test('variants come back as they were put, and are not a response', () => {
   assert.equal(decodeVariants(encodeFrame(KEY, HEAD, BODY), KEY), null);
   assert.equal(decodeVariants(frame, 'other'), null);
   for (let bit = 0; bit < frame.length * 8; bit++) {
-    // The two changing words mean nothing in variants.
-    if (bit >> 3 >= 8 && bit >> 3 < 24) continue;
+    // The changing words mean nothing in variants.
+    if (bit >> 3 >= 8 && bit >> 3 < 32) continue;
     const damaged = Buffer.from(frame);
     damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
     assert.equal(decodeVariants(damaged, KEY), null, `bit ${bit}`);
@@ -207,6 +216,6 @@ test('variants come back as they were put, and are not a response', () => {
 
 test('bytes that are no frame have no kind', () => {
   assert.equal(frameKind(Buffer.alloc(0)), null);
-  assert.equal(frameKind(Buffer.alloc(64)), null);
+  assert.equal(frameKind(Buffer.alloc(104)), null);
   assert.equal(frameKind(Buffer.from('HTTP/1.1 200 OK\r\n'.repeat(10))), null);
 });
