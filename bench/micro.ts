@@ -20,11 +20,13 @@ import { compileRoutes } from '../gateway/route/compile.ts';
 import { matchRoute } from '../gateway/route/match.ts';
 import type { Runtime } from '../gateway/runtime.ts';
 import { type Found, lookUp, putEntry, type Shelf } from '../gateway/store/entries.ts';
+import { FailedKeys } from '../gateway/store/failed-keys.ts';
 import { FillTable } from '../gateway/store/fill-table.ts';
 import { Fills } from '../gateway/store/fills.ts';
 import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
 import { Lent } from '../gateway/store/lent.ts';
+import { LIMITS } from '../gateway/tables/limits.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
 
 export interface MicroOptions {
@@ -144,6 +146,8 @@ function createRuntime(config: Config): Runtime<Filling> {
       fillTable: new FillTable(memory.fills, 0),
       hitForMiss: new HitForMiss(memory.hitForMiss),
       purges,
+      failedKeys: new FailedKeys(LIMITS.failedKeys),
+      backgroundFetches: 0,
       keptBytes: 0,
       keepBytes: 2 ** 20,
       count: () => {},

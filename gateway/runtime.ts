@@ -7,6 +7,7 @@ import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
 import type { Arena } from './store/arena.ts';
 import type { Found, StoredEntry } from './store/entries.ts';
+import type { FailedKeys } from './store/failed-keys.ts';
 import type { FillTable } from './store/fill-table.ts';
 import type { Fills } from './store/fills.ts';
 import type { HitForMiss } from './store/hit-for-miss.ts';
@@ -27,6 +28,9 @@ export interface WorkerState<F> {
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
+  readonly failedKeys: FailedKeys;
+  /** Fetches that run in the background now. */
+  backgroundFetches: number;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;
   /** What they may hold together. */

@@ -16,6 +16,7 @@ import { compileRoutes } from './route/compile.ts';
 import type { Runtime, WorkerState } from './runtime.ts';
 import { openArena } from './store/arena.ts';
 import type { Found, StoredEntry } from './store/entries.ts';
+import { FailedKeys } from './store/failed-keys.ts';
 import { FillTable } from './store/fill-table.ts';
 import { Fills } from './store/fills.ts';
 import { HitForMiss } from './store/hit-for-miss.ts';
@@ -54,6 +55,8 @@ const state: WorkerState<Filling> = {
   fillTable: new FillTable(birth.cache.fills, birth.row),
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),
   purges: new Purges(birth.cache.purges),
+  failedKeys: new FailedKeys(LIMITS.failedKeys),
+  backgroundFetches: 0,
   keptBytes: 0,
   keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
   count: (name, n) => counters.add(name, n),

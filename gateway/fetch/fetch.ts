@@ -7,6 +7,7 @@ import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
 import { variantKey } from '../policy/key.ts';
+import { isServerError } from '../policy/serving.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
@@ -14,6 +15,7 @@ import type { GrowingEntry } from '../store/arena.ts';
 import { hasRoom, indexVariant, putEntry, type StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
+import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
@@ -45,6 +47,10 @@ export interface FetchPlan {
   readonly lead: Lead | null;
   /** What to validate; null = fetch whole. */
   readonly stale: StoredEntry | null;
+  /** `stale` may stand in for a failure of the upstream: the request does not ask for better (RFC 5861 4). */
+  readonly ifError: boolean;
+  /** Nobody waits for it: it runs for the store. */
+  readonly background: boolean;
 }
 
 const none: ReadonlySet<Instance> = new Set();
@@ -76,6 +82,8 @@ export class Fetch implements Source, Filling {
   /** The entry in the arena that other workers follow; null = none yet, or none any more. */
   #growing: GrowingEntry | null = null;
   #mayGrow = true;
+  /** Bytes of a body that nobody wants. */
+  #unwantedBytes = 0;
 
   constructor(plan: FetchPlan, nowMs: number) {
     this.plan = plan;
@@ -83,11 +91,15 @@ export class Fetch implements Source, Filling {
     this.startedMs = nowMs;
   }
 
-  /** Begins. The leader's outcome comes later, never from within this call. */
-  start(leader: Waiter): void {
+  /** Begins. The leader's outcome comes later, never from within this call; null = it has none, it runs in the background. */
+  start(leader: Waiter | null): void {
     this.#leader = leader;
-    this.#waiters.add(leader);
+    if (leader !== null) this.#waiters.add(leader);
     const { plan } = this;
+    if (plan.background) {
+      plan.state.backgroundFetches++;
+      plan.state.count('cache_refreshes', 1);
+    }
     if (plan.fillKey !== null) plan.state.fills.open(plan.fillKey, this);
     if (plan.timeouts.totalMs !== null) {
       this.#totalTimer = setTimeout(() => {
@@ -141,8 +153,9 @@ export class Fetch implements Source, Filling {
     return Math.max(this.plan.state.keepBytes, this.plan.rules.maxObjectBytes);
   }
 
-  /** Somebody waits for the head, here or in another worker. */
+  /** Somebody waits for the head, here or in another worker, or the store does. */
   #isWaitedFor(): boolean {
+    if (this.plan.background && this.outcome.kind === 'pending') return true;
     return this.#waiters.size > 0 || this.plan.lead?.isWanted() === true;
   }
 
@@ -229,6 +242,7 @@ export class Fetch implements Source, Filling {
       else this.#unconfirmed = true;
       return;
     }
+    if (this.#standsIn(status)) return this.#serveStale(status, null, '');
     const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
     const fields = withoutFields(received, framing);
     const verdict = this.#verdict(status, fields, bodyBytes);
@@ -247,6 +261,7 @@ export class Fetch implements Source, Filling {
       if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null)
         plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs);
     }
+    if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
     // What the origin now says replaces what it said before, unless it merely failed.
     if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
     if (storing === null || plan.key === null) this.#closeFill('released');
@@ -301,6 +316,30 @@ export class Fetch implements Source, Filling {
     });
   }
 
+  /**
+   * Whether the stored response answers in place of this failure (status null: there is no answer at all). In the background
+   * it stays in any case: nobody waits for the error, and what is good is not replaced by it.
+   */
+  #standsIn(status: number | null): boolean {
+    const { plan } = this;
+    const stale = this.#stale;
+    if (stale === null || this.outcome.kind !== 'pending') return false;
+    if (plan.background && (status === null || status >= 500)) return true;
+    if (status !== null && !isServerError(status)) return false;
+    return plan.ifError && plan.state.now() < stale.head.ifErrorUntilMs;
+  }
+
+  /** RFC 5861 4: those who wait get the stored response although it is stale, and it stays stored. */
+  #serveStale(status: number | null, error: ErrorWord | null, detail: string): void {
+    const { plan } = this;
+    const entry = this.#stale;
+    if (entry === null) throw new Error('nothing stale to serve');
+    plan.state.failedKeys.failed(entry.key, plan.state.now() + LIMITS.failedKeyMs);
+    this.#closeFill('failed');
+    this.outcome = { kind: 'stale', entry, status, error, detail };
+    this.#tell();
+  }
+
   /** RFC 9111 4.3.4: the stored response is good, with the 304's fields laid over its own. */
   #validated(stale: StoredEntry, fields: Fields): void {
     const { plan } = this;
@@ -324,6 +363,7 @@ export class Fetch implements Source, Filling {
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored =
       storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);
+    plan.state.failedKeys.answered(stale.key);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
@@ -331,7 +371,12 @@ export class Fetch implements Source, Filling {
 
   #onData(chunk: Buffer): void {
     const body = this.body;
-    if (body === null) return;
+    if (body === null) {
+      // Of an answer that nobody gets so much is read that its connection can be used again.
+      this.#unwantedBytes += chunk.length;
+      if (this.#unwantedBytes > LIMITS.discardBytes) this.#attempt?.abort();
+      return;
+    }
     if (body.kept) {
       const { plan } = this;
       this.#keptBytes += chunk.length;
@@ -428,7 +473,10 @@ export class Fetch implements Source, Filling {
     this.#go('failed');
     this.#closeFill('failed');
     this.#releaseKept();
-    if (ERRORS[error].source === 'upstream') this.plan.state.count('upstream_failures', 1);
+    const { source } = ERRORS[error];
+    if (source === 'upstream') this.plan.state.count('upstream_failures', 1);
+    if (source !== 'client' && error !== 'internal' && this.#standsIn(null))
+      return this.#serveStale(null, error, detail);
     if (this.outcome.kind === 'pending') {
       this.outcome = { kind: 'failed', error, detail };
       this.#tell();
@@ -465,6 +513,7 @@ export class Fetch implements Source, Filling {
     this.#leader = null;
     if (this.#totalTimer !== null) clearTimeout(this.#totalTimer);
     this.#totalTimer = null;
+    if (this.plan.background) this.plan.state.backgroundFetches--;
   }
 }
 

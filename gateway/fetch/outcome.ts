@@ -22,6 +22,14 @@ export type Outcome =
     }
   /** The upstream confirmed the stored response (304); it is updated and good to serve. */
   | { readonly kind: 'validated'; readonly entry: StoredEntry; readonly storing: boolean }
+  /** The upstream failed, and the stored response stands in (RFC 5861 4): with a `status` of its own, or without an answer. */
+  | {
+      readonly kind: 'stale';
+      readonly entry: StoredEntry;
+      readonly status: number | null;
+      readonly error: ErrorWord | null;
+      readonly detail: string;
+    }
   /** Another worker's fetch ended without a body for us. `look`: the store may have it now, or somebody must fetch anew; else fetch alone. */
   | { readonly kind: 'over'; readonly look: boolean }
   /** No answer came. `detail` is for the log only. */

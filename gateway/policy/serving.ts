@@ -9,18 +9,23 @@ import type { StoredHead } from './facts.ts';
 export type ServeVerdict =
   /** It answers the request; also when it is stale and the request's max-stale accepts that. */
   | { readonly serve: 'fresh' }
-  /** It answers after the origin confirmed it. */
-  | { readonly serve: 'validate'; readonly reason: Reason }
+  /** It is stale, answers the request all the same, and is to be fetched anew meanwhile (RFC 5861 3). */
+  | { readonly serve: 'stale' }
+  /** It answers after the origin confirmed it. `ifError`: and also if the origin fails to, while StoredHead.ifErrorUntilMs lasts. */
+  | { readonly serve: 'validate'; readonly reason: Reason; readonly ifError: boolean }
   /** It is not for this request: go to the origin without it. */
   | { readonly serve: 'skip'; readonly reason: Reason };
 
 const FRESH: ServeVerdict = { serve: 'fresh' };
+const WHILE_REVALIDATE: ServeVerdict = { serve: 'stale' };
 const PRIVATE: ServeVerdict = { serve: 'skip', reason: 'private-fields' };
-const NO_CACHE: ServeVerdict = { serve: 'validate', reason: 'no-cache' };
-const STALE: ServeVerdict = { serve: 'validate', reason: 'stale' };
-const REQUEST_NO_CACHE: ServeVerdict = { serve: 'validate', reason: 'request-no-cache' };
-const REQUEST_MAX_AGE: ServeVerdict = { serve: 'validate', reason: 'request-max-age' };
-const REQUEST_MIN_FRESH: ServeVerdict = { serve: 'validate', reason: 'request-min-fresh' };
+const NO_CACHE: ServeVerdict = { serve: 'validate', reason: 'no-cache', ifError: false };
+const STALE: ServeVerdict = { serve: 'validate', reason: 'stale', ifError: true };
+/** The request itself asks for what is fresh (RFC 9111 5.2.1): no error of the origin changes that. */
+const STALE_UNWANTED: ServeVerdict = { serve: 'validate', reason: 'stale', ifError: false };
+const REQUEST_NO_CACHE: ServeVerdict = { serve: 'validate', reason: 'request-no-cache', ifError: false };
+const REQUEST_MAX_AGE: ServeVerdict = { serve: 'validate', reason: 'request-max-age', ifError: false };
+const REQUEST_MIN_FRESH: ServeVerdict = { serve: 'validate', reason: 'request-min-fresh', ifError: false };
 
 /**
  * Whether `stored` answers the request at `nowMs`. `requestIsPrivate` as lookup.ts says. only-if-cached and Range are the
@@ -44,7 +49,11 @@ export function mayServe(
   }
   if (hasControl) return serveUnder(stored, fields, nowMs);
   if (hasPragma && pragmaNoCache(fields)) return REQUEST_NO_CACHE;
-  return nowMs < stored.freshUntilMs ? FRESH : STALE;
+  return nowMs < stored.freshUntilMs ? FRESH : staleVerdict(stored, nowMs);
+}
+
+function staleVerdict(stored: StoredHead, nowMs: number): ServeVerdict {
+  return nowMs < stored.whileRevalidateUntilMs ? WHILE_REVALIDATE : STALE;
 }
 
 /** The same under the request's own directives (RFC 9111 5.2.1). */
@@ -56,11 +65,34 @@ function serveUnder(stored: StoredHead, fields: Fields, nowMs: number): ServeVer
     if (control.maxAge === 0 || nowMs - stored.bornMs > control.maxAge * 1000) return REQUEST_MAX_AGE;
   }
   const leftMs = stored.freshUntilMs - nowMs;
-  if (control.minFresh !== null && leftMs < control.minFresh * 1000) return leftMs > 0 ? REQUEST_MIN_FRESH : STALE;
+  if (control.minFresh !== null && leftMs < control.minFresh * 1000)
+    return leftMs > 0 ? REQUEST_MIN_FRESH : STALE_UNWANTED;
   if (leftMs > 0) return FRESH;
   // 4.2.4: must-revalidate and its family are not the client's to waive.
   const waived = control.maxStale !== null && !stored.mustRevalidate && -leftMs <= control.maxStale * 1000;
-  return waived ? FRESH : STALE;
+  if (waived) return FRESH;
+  // 5.2.1.1: without max-stale, max-age says that nothing stale is wanted; the origin's leave does not change that.
+  return control.maxAge === null && control.minFresh === null ? staleVerdict(stored, nowMs) : STALE_UNWANTED;
+}
+
+/** Beta of XFetch: 1 is the optimum of its authors; more would refresh earlier. */
+const EARLINESS = 1;
+
+/**
+ * Whether a fresh response is to be fetched anew already, so that its many readers never meet its end together: by a chance
+ * that grows towards that end, the earlier the longer the fetch takes (XFetch; Vattani, Chierichetti, Lowenstein 2015).
+ * `rnd`: chance from 0 to 1.
+ */
+export function refreshesEarly(stored: StoredHead, nowMs: number, rnd: number): boolean {
+  const leftMs = stored.freshUntilMs - nowMs;
+  // Further away than the logarithm of any double can reach: the common case costs one comparison.
+  if (leftMs <= 0 || leftMs > stored.fetchMs * EARLINESS * 40) return false;
+  return stored.fetchMs * EARLINESS * -Math.log(1 - rnd) >= leftMs;
+}
+
+/** Statuses that a stale response may stand in for (RFC 5861 4). */
+export function isServerError(status: number): boolean {
+  return status === 500 || status === 502 || status === 503 || status === 504;
 }
 
 /** Current age in whole seconds for the Age field (RFC 9111 4.2.3): never negative, at most DELTA_SECONDS_MAX. */

@@ -9,11 +9,9 @@ import { parseRange } from '../http/range.ts';
 import type { RequestHead } from '../http/request.ts';
 import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
+import { LIMITS } from '../tables/limits.ts';
 import type { Exchange } from './exchange.ts';
 import { respondFetched, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
-
-/** A body nobody wants is read up to here, so that its connection can be used again; a longer one is cut. */
-const DISCARD_BYTES = 65_536;
 
 export function deliver(x: Exchange): null {
   const { request, entry, fetch } = x;
@@ -73,7 +71,7 @@ function discard(fetch: Filling): void {
   const sink: Sink = {
     write: (chunk) => {
       bytes += chunk.length;
-      if (bytes > DISCARD_BYTES) queueMicrotask(() => leave());
+      if (bytes > LIMITS.discardBytes) queueMicrotask(() => leave());
       return true;
     },
     end: () => {},

@@ -52,6 +52,10 @@ export class Exchange implements Waiter {
   isPrivate = false;
   /** A stored response: to serve, or to validate. */
   entry: StoredEntry | null = null;
+  /** `entry` may stand in for a failure of the upstream (RFC 5861 4). */
+  ifError = false;
+  /** The upstream's status that the client does not get to see; null = none. */
+  forwardStatus: number | null = null;
   fetch: Filling | null = null;
   /** The right to fetch for all workers, until a fetch takes it over. */
   lead: Lead | null = null;

@@ -1,7 +1,7 @@
 // The cache's part of a client request: look up, wait for another's fetch of the same thing, or begin one.
 
 import type { CacheRules, RouteConfig } from '../config/config.ts';
-import { Fetch } from '../fetch/fetch.ts';
+import { Fetch, type FetchPlan } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
@@ -10,9 +10,9 @@ import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
-import { mayServe } from '../policy/serving.ts';
+import { mayServe, refreshesEarly } from '../policy/serving.ts';
 import { upstreamPath } from '../route/rewrite.ts';
-import { lookUp } from '../store/entries.ts';
+import { lookUp, type StoredEntry } from '../store/entries.ts';
 import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
@@ -32,6 +32,7 @@ export function look(x: Exchange): RequestState {
   x.key = null;
   x.fillKey = null;
   x.entry = null;
+  x.ifError = false;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
   // A body may decide the answer, and it is in no key.
@@ -42,21 +43,33 @@ export function look(x: Exchange): RequestState {
   x.isPrivate = requestIsPrivate(request.fields, rules);
   const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
-    const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
-    if (verdict.serve === 'fresh') {
-      if (!x.hold(found.found))
-        return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
-      x.cacheWord = 'hit';
+    const entry = found.found;
+    const verdict = mayServe(entry.head, request, x.isPrivate, nowMs);
+    if (verdict.serve === 'fresh' || verdict.serve === 'stale') {
+      if (!x.hold(entry)) return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
+      if (verdict.serve === 'stale') {
+        x.cacheWord = 'stale';
+        x.reason = 'stale-while-revalidate';
+        refresh(x, key, entry, nowMs);
+      } else {
+        x.cacheWord = 'hit';
+        if (found.isHot && refreshesEarly(entry.head, nowMs, state.rnd()) && refresh(x, key, entry, nowMs))
+          x.reason = 'early-refresh';
+      }
       return 'deliver';
     }
+    const isInError = verdict.serve === 'validate' && verdict.ifError && nowMs < entry.head.ifErrorUntilMs;
+    // The upstream failed for this a moment ago: it is not asked again by each of those who want it.
+    if (isInError && state.failedKeys.hasFailed(entry.key, nowMs) && x.hold(entry)) return staleForError(x);
     if (onlyIfCached(request)) return x.fail('only-if-cached');
     if (verdict.serve === 'skip') return forward(x, 'bypass', verdict.reason);
-    if (!x.hold(found.found)) return forward(x, 'bypass', 'lent-out');
+    if (!x.hold(entry)) return forward(x, 'bypass', 'lent-out');
     x.key = key;
+    x.ifError = isInError;
     return shared(
       x,
       rules,
-      found.found.key,
+      entry.key,
       verdict.reason.startsWith('request-') ? 'request' : 'stale',
       verdict.reason,
       nowMs,
@@ -68,6 +81,28 @@ export function look(x: Exchange): RequestState {
   x.key = key;
   const reason = found.why === 'store-fault' ? 'store-fault' : '';
   return shared(x, rules, found.fillKey, found.why === 'store-fault' ? 'miss' : found.why, reason, nowMs);
+}
+
+/** A stale answer in place of the upstream's failure (RFC 5861 4), without asking. */
+function staleForError(x: Exchange): RequestState {
+  x.cacheWord = 'stale';
+  x.reason = 'stale-if-error';
+  return 'deliver';
+}
+
+/**
+ * Fetches a stored response anew in the background; whether a fetch was begun. Not while somebody fetches it anyway, the
+ * upstream has just failed for it, or too many such fetches run.
+ */
+function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): boolean {
+  const { state } = x.runtime;
+  if (state.failedKeys.hasFailed(entry.key, nowMs) || state.backgroundFetches >= LIMITS.backgroundFetches) return false;
+  if (state.fills.running(entry.key) !== undefined) return false;
+  const claim = state.fillTable.claim(hashKey(entry.key));
+  if (claim !== null && !('lead' in claim)) return false;
+  const plan = planOf(x, { key, fillKey: entry.key, lead: claim?.lead ?? null, stale: entry });
+  new Fetch({ ...plan, background: true }, nowMs).start(null);
+  return true;
 }
 
 /** A fetch that others may share, unless something speaks against waiting. */
@@ -166,6 +201,7 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
     x.follows = false;
     return x.fail(outcome.error, outcome.detail);
   }
+  if (outcome.kind === 'stale' && x.ifError && x.hold(outcome.entry)) return staleAfterError(x, outcome);
   if (outcome.kind === 'head' && outcome.storing === null) x.reason = outcome.reason;
   return goAlone(x);
 }
@@ -174,7 +210,7 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
 function followerTakes(
   x: Exchange,
   fetch: Filling,
-  outcome: Exclude<Outcome, { kind: 'pending' | 'failed' | 'over' }>,
+  outcome: Extract<Outcome, { kind: 'head' | 'validated' }>,
 ): RequestState | null {
   const { request, runtime } = known(x);
   const head =
@@ -208,9 +244,19 @@ function goAlone(x: Exchange): RequestState {
   return 'fetch';
 }
 
-/** Begins a fetch for this request. */
-export function fetchAlone(x: Exchange): RequestState | null {
-  if (x.gone) return 'finished';
+/** The stored response stands in for the upstream's failure, which the log still tells. */
+function staleAfterError(x: Exchange, outcome: Extract<Outcome, { kind: 'stale' }>): RequestState {
+  x.entry = outcome.entry;
+  x.errorDetail = outcome.detail;
+  x.forwardStatus = outcome.status;
+  return staleForError(x);
+}
+
+/** What differs between the fetches that one request may begin. */
+type Purpose = Pick<FetchPlan, 'key' | 'fillKey' | 'lead' | 'stale'>;
+
+/** A fetch of what this request asks for. */
+function planOf(x: Exchange, purpose: Purpose): FetchPlan {
   const { request, route, runtime } = known(x);
   const { upstream, downstream } = x;
   if (upstream === null) throw new Error('fetch without an upstream');
@@ -218,27 +264,30 @@ export function fetchAlone(x: Exchange): RequestState | null {
   if (timeouts === undefined) throw new Error(`route ${route.name} has no timeouts for ${upstream.name}`);
   const target = upstreamPath(route, request);
   const declared = fieldOf(downstream.fields, 'content-length');
-  const fetch = new Fetch(
-    {
-      state: runtime.state,
-      route,
-      request,
-      upstream,
-      timeouts,
-      rules: route.cache,
-      variants: runtime.config.cache.variants,
-      hitForMissMs: runtime.config.cache.hitForMissMs,
-      path: target.path,
-      identity: identity(x, target.prefix),
-      upload: x.upload,
-      uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
-      key: x.key,
-      fillKey: x.fillKey,
-      lead: x.lead,
-      stale: x.entry,
-    },
-    runtime.state.now(),
-  );
+  return {
+    state: runtime.state,
+    route,
+    request,
+    upstream,
+    timeouts,
+    rules: route.cache,
+    variants: runtime.config.cache.variants,
+    hitForMissMs: runtime.config.cache.hitForMissMs,
+    path: target.path,
+    identity: identity(x, target.prefix),
+    upload: x.upload,
+    uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
+    ifError: x.ifError,
+    background: false,
+    ...purpose,
+  };
+}
+
+/** Begins a fetch for this request. */
+export function fetchAlone(x: Exchange): RequestState | null {
+  if (x.gone) return 'finished';
+  const { key, fillKey, lead, entry: stale } = x;
+  const fetch = new Fetch(planOf(x, { key, fillKey, lead, stale }), x.runtime.state.now());
   // From here on the fetch answers for the lead.
   x.lead = null;
   x.fetch = fetch;
@@ -252,6 +301,7 @@ export function fetchAlone(x: Exchange): RequestState | null {
 function leaderNext(x: Exchange, fetch: Fetch): RequestState {
   const { outcome } = fetch;
   if (outcome.kind === 'failed') return x.fail(outcome.error, outcome.detail);
+  if (outcome.kind === 'stale') return staleAfterError(x, outcome);
   if (outcome.kind === 'validated') {
     x.entry = outcome.entry;
     x.cacheWord = 'revalidated';

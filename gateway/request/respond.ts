@@ -148,8 +148,9 @@ function addCacheStatus(
     removeField(fields, 'cache-status');
     return;
   }
-  if (x.forward === '' && x.cacheWord !== 'hit') return;
-  const hit = x.cacheWord === 'hit';
+  // Stale and served without waiting for anybody is a hit too (RFC 9211 2.1).
+  const hit = x.cacheWord === 'hit' || (x.cacheWord === 'stale' && x.forward === '');
+  if (x.forward === '' && !hit) return;
   const input: CacheStatusInput = {
     hit,
     fwd: hit ? '' : x.forward,
@@ -158,11 +159,11 @@ function addCacheStatus(
         ? forwarded.fwdStatus
         : x.cacheWord === 'revalidated'
           ? 304
-          : null,
+          : x.forwardStatus,
     ttlSeconds: ttl,
     stored: forwarded?.stored ?? (x.fetch?.outcome.kind === 'validated' && x.fetch.outcome.storing),
     collapsed: x.follows,
-    detail: hit ? '' : x.reason,
+    detail: x.reason,
   };
   const earlier = fieldOf(fields, 'cache-status');
   const own = cacheStatus(input);

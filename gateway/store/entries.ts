@@ -20,7 +20,8 @@ export interface StoredEntry {
 }
 
 export type Lookup =
-  | { readonly found: StoredEntry }
+  /** `isHot`: this worker keeps it decoded, since it is read much. */
+  | { readonly found: StoredEntry; readonly isHot: boolean }
   /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
   | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
 
@@ -33,7 +34,7 @@ export interface Shelf {
 }
 
 /** What stands at a key. */
-export type Found = { readonly entry: StoredEntry } | { readonly index: VariantIndex };
+export type Found = { readonly entry: StoredEntry; readonly isHot: boolean } | { readonly index: VariantIndex };
 
 /** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
 export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lookup {
@@ -41,7 +42,7 @@ export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lo
   if (found === null) return { found: null, why: 'uri-miss', fillKey: primary };
   if (found === 'fault') return { found: null, why: 'store-fault', fillKey: primary };
   if ('index' in found) return lookUpVariant(shelf, primary, found.index, requestFields);
-  return checked(shelf, primary, found.entry);
+  return checked(shelf, primary, found);
 }
 
 function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, fields: Fields): Lookup {
@@ -59,7 +60,7 @@ function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, field
     if (row.key !== key) continue;
     const found = foundAt(shelf, key);
     if (found === 'fault') return { found: null, why: 'store-fault', fillKey: key };
-    if (found !== null && 'entry' in found) return checked(shelf, primary, found.entry);
+    if (found !== null && 'entry' in found) return checked(shelf, primary, found);
   }
   return { found: null, why: 'vary-miss', fillKey };
 }
@@ -68,7 +69,7 @@ function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | nu
   const kept = hot.get(key);
   if (kept !== null) return kept;
   const shared = lent.get(key);
-  if (shared !== null) return { entry: shared };
+  if (shared !== null) return { entry: shared, isHot: false };
   const located = store.locate(key);
   const copied = store.get(key);
   if (copied === null) return null;
@@ -77,7 +78,7 @@ function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | nu
   const found = decode(key, frame);
   if (found === null) return fault(store, key);
   if (located !== null) {
-    if (isHot) hot.keep(key, located, found, frame.length);
+    if (isHot) hot.keep(key, located, 'entry' in found ? { entry: found.entry, isHot } : found, frame.length);
     if ('entry' in found) lent.note(found.entry, located);
   }
   return found;
@@ -97,11 +98,15 @@ function decode(key: string, frame: Buffer): Found | null {
     return index === null ? null : { index };
   }
   const entry = decodeFrame(frame, key);
-  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body } };
+  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body }, isHot: false };
 }
 
-function checked({ store, purges }: Shelf, primary: string, entry: StoredEntry): Lookup {
-  if (!purges.isPurged(primary, entry.head.storedMs)) return { found: entry };
+function checked(
+  { store, purges }: Shelf,
+  primary: string,
+  { entry, isHot }: Extract<Found, { readonly entry: StoredEntry }>,
+): Lookup {
+  if (!purges.isPurged(primary, entry.head.storedMs)) return { found: entry, isHot };
   store.delete(entry.key);
   return { found: null, why: 'uri-miss', fillKey: entry.key };
 }

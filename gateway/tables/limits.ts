@@ -15,6 +15,14 @@ export const LIMITS = {
   bodyWindowBytes: 262_144,
   /** Bytes of all bodies that are being kept for the store at once, as a part of cache.memory. */
   fillShare: 0.25,
+  /** A body nobody wants is read up to here, so that its connection can be used again; a longer one is cut. */
+  discardBytes: 65_536,
+  /** Fetches in the background that one worker runs at once; beyond that a stale answer is served and not fetched anew. */
+  backgroundFetches: 256,
+  /** Keys whose upstream failed a moment ago that one worker remembers. */
+  failedKeys: 4_096,
+  /** How long after a failure the upstream is not asked again for a key that a stale answer is there for. */
+  failedKeyMs: 1_000,
   /** Requests that wait for one fill; more go to the upstream alone. */
   waitersPerFill: 10_000,
   /** How often this gateway may stand in a request's Via before it is a loop. */

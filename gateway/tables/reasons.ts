@@ -42,6 +42,12 @@ const reasons = {
   'request-body': { text: 'the request has a body, which is part of no key', section: 'RFC 9110 9.3.1' },
   // Stored, but not served as it is
   stale: { text: 'the stored response is stale', section: 'RFC 9111 4.2' },
+  'stale-while-revalidate': {
+    text: 'stale, served while it is fetched anew in the background',
+    section: 'RFC 5861 3',
+  },
+  'stale-if-error': { text: 'stale, served because the upstream failed', section: 'RFC 5861 4' },
+  'early-refresh': { text: 'fresh, and fetched anew before its end since it is read much', section: 'gateway.yaml' },
   'no-cache': { text: 'no-cache asks for validation first', section: 'RFC 9111 5.2.2.4' },
   'request-no-cache': { text: 'the request asks for validation (no-cache)', section: 'RFC 9111 5.2.1.4' },
   'request-max-age': { text: 'older than the request accepts (max-age)', section: 'RFC 9111 5.2.1.1' },

@@ -10,12 +10,14 @@ import type { WorkerState } from '../../../gateway/runtime.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import type { Found } from '../../../gateway/store/entries.ts';
+import { FailedKeys } from '../../../gateway/store/failed-keys.ts';
 import { createFillMemory, FillTable, hashKey, type Lead } from '../../../gateway/store/fill-table.ts';
 import { Fills } from '../../../gateway/store/fills.ts';
 import { createHitForMissMemory, HitForMiss } from '../../../gateway/store/hit-for-miss.ts';
 import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+import { LIMITS } from '../../../gateway/tables/limits.ts';
 
 const HEAD: StoredHead = {
   status: 200,
@@ -62,6 +64,8 @@ function pair(): Pair {
     fillTable: own,
     hitForMiss: new HitForMiss(createHitForMissMemory()),
     purges: new Purges(createPurgeMemory()),
+    failedKeys: new FailedKeys(LIMITS.failedKeys),
+    backgroundFetches: 0,
     keptBytes: 0,
     keepBytes: 0,
     count: () => {},

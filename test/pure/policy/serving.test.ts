@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { mayLookUp, requestIsPrivate } from '../../../gateway/policy/lookup.ts';
-import { ageSeconds, mayServe, ttlSeconds } from '../../../gateway/policy/serving.ts';
+import { ageSeconds, mayServe, refreshesEarly, ttlSeconds } from '../../../gateway/policy/serving.ts';
 import { autoRules, NOW, stored } from './samples.ts';
 
 const CC = 'cache-control';
@@ -13,7 +13,7 @@ const minute = stored([CC, 'max-age=60', 'etag', '"a"']);
 /** The verdict's word at `seconds` after the response came. */
 function served(head: StoredHead, seconds: number, fields: readonly string[] = [], isPrivate = false): string {
   const verdict = mayServe(head, { method: 'GET', fields }, isPrivate, NOW + seconds * 1000);
-  return verdict.serve === 'fresh' ? 'fresh' : `${verdict.serve} ${verdict.reason}`;
+  return verdict.serve === 'fresh' || verdict.serve === 'stale' ? verdict.serve : `${verdict.serve} ${verdict.reason}`;
 }
 
 test('fresh until the lifetime is over, to the millisecond', () => {
@@ -97,4 +97,51 @@ test('whether the store is asked', () => {
   assert.equal(look('GET', ['if-match', '"a"']), 'precondition');
   assert.equal(look('GET', ['if-unmodified-since', 'x']), 'precondition');
   assert.equal(look('GET', ['authorization', 'x', 'cookie', 'y', CC, 'no-store']), 'look');
+});
+
+test('stale-while-revalidate: served stale within its window, unless the request wants better', () => {
+  const head = stored([CC, 'max-age=60, stale-while-revalidate=30', 'etag', '"a"']);
+  const rows: readonly (readonly [number, readonly string[], string])[] = [
+    [59, [], 'fresh'],
+    [60, [], 'stale'],
+    [89.999, [], 'stale'],
+    [90, [], 'validate stale'],
+    [61, [CC, 'nothing-to-see-here'], 'stale'],
+    [61, [CC, 'max-age=1000'], 'validate stale'],
+    [61, [CC, 'min-fresh=1'], 'validate stale'],
+    [61, [CC, 'max-stale=5'], 'fresh'],
+    [70, [CC, 'max-stale=5'], 'stale'],
+    [61, [CC, 'no-cache'], 'validate request-no-cache'],
+    [61, ['pragma', 'no-cache'], 'validate request-no-cache'],
+  ];
+  for (const [seconds, fields, expected] of rows) assert.equal(served(head, seconds, fields), expected, `${fields}`);
+});
+
+test('only a request that takes what is stale gets it for an error', () => {
+  const ifError = (fields: readonly string[], seconds = 61): boolean => {
+    const verdict = mayServe(minute, { method: 'GET', fields }, false, NOW + seconds * 1000);
+    return verdict.serve === 'validate' && verdict.ifError;
+  };
+  assert.ok(ifError([]));
+  assert.ok(ifError([CC, 'max-stale=0']));
+  for (const demand of ['no-cache', 'max-age=5', 'max-age=1000', 'min-fresh=1'])
+    assert.ok(!ifError([CC, demand]), demand);
+  assert.ok(!ifError([CC, 'min-fresh=50'], 30), 'fresh, but not for long enough');
+});
+
+test('a fresh response is fetched early by a chance that grows towards its end and with the time a fetch takes', () => {
+  const slow = { ...minute, fetchMs: 1000 };
+  const share = (head: StoredHead, seconds: number): number => {
+    let early = 0;
+    for (let i = 0; i < 1000; i++) if (refreshesEarly(head, NOW + seconds * 1000, i / 1000)) early++;
+    return early / 1000;
+  };
+  assert.equal(share(slow, 0), 0);
+  assert.equal(share(slow, 30), 0);
+  // e to the power of minus (time left over time of a fetch).
+  assert.ok(Math.abs(share(slow, 59) - Math.exp(-1)) < 0.01);
+  assert.ok(Math.abs(share(slow, 58) - Math.exp(-2)) < 0.01);
+  assert.ok(share(slow, 59.999) > 0.99);
+  assert.equal(share({ ...minute, fetchMs: 0 }, 59.999), 0, 'what costs nothing is not fetched early');
+  assert.equal(share(slow, 60), 0, 'what is stale is not early');
 });

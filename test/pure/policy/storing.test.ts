@@ -334,3 +334,34 @@ test('the variant names come back normalised', () => {
   const verdict = mayStore(input([CC, 'max-age=60', 'vary', 'Foo, accept', 'vary', 'foo']));
   assert.deepEqual(verdict.store && verdict.vary, ['accept', 'foo']);
 });
+
+test('how long it may be served stale: what forbids it, then the origin, then the config', () => {
+  const rows: readonly (readonly [string, Partial<CacheRules>, number, number])[] = [
+    // Cache-Control, rules, seconds of stale-while-revalidate and of stale-if-error; 0 = never
+    ['max-age=60', {}, 0, 60],
+    ['max-age=60', { whileRevalidateMs: 10_000 }, 10, 60],
+    ['max-age=60', { ifErrorMs: 0 }, 0, 0],
+    ['max-age=60, stale-while-revalidate=5', { whileRevalidateMs: 10_000 }, 5, 60],
+    ['max-age=60, stale-while-revalidate=0', { whileRevalidateMs: 10_000 }, 0, 60],
+    ['max-age=60, stale-if-error=0', {}, 0, 0],
+    ['max-age=60, stale-if-error=600', { ifErrorMs: 0 }, 0, 600],
+    ['max-age=60, must-revalidate, stale-while-revalidate=5, stale-if-error=5', { whileRevalidateMs: 10_000 }, 0, 0],
+    ['max-age=60, proxy-revalidate, stale-if-error=5', {}, 0, 0],
+    ['max-age=60, no-cache', { whileRevalidateMs: 10_000 }, 0, 0],
+    ['s-maxage=60', { whileRevalidateMs: 10_000 }, 0, 0],
+    ['s-maxage=60, stale-while-revalidate=5, stale-if-error=7', {}, 5, 7],
+    ['max-age=60, stale-while-revalidate=x', { whileRevalidateMs: 10_000 }, 0, 0],
+    ['', {}, 0, 60],
+    ['', { whileRevalidateMs: 10_000 }, 0, 60],
+    ['', { defaultTtlMs: 30_000 }, 10, 60],
+    ['', { defaultTtlMs: 30_000, whileRevalidateMs: 0 }, 0, 60],
+  ];
+  for (const [value, rules, whileRevalidate, ifError] of rows) {
+    const fields = value === '' ? ['etag', '"a"'] : ['cache-control', value, 'etag', '"a"'];
+    const head = stored(fields, { rules: { ...autoRules, ...rules } });
+    const seconds = (untilMs: number): number => (untilMs === 0 ? 0 : (untilMs - head.freshUntilMs) / 1000);
+    const label = `${value} ${JSON.stringify(rules)}`;
+    assert.equal(seconds(head.whileRevalidateUntilMs), whileRevalidate, `while revalidate: ${label}`);
+    assert.equal(seconds(head.ifErrorUntilMs), ifError, `if error: ${label}`);
+  }
+});
