@@ -25,6 +25,9 @@ const GENERATION = 4;
  */
 export type FillState = 'pending' | 'growing' | 'sealed' | 'released' | 'failed';
 
+/** How often a place between two states is looked at, some 50 µs: its owner may have lost the processor just there. */
+const MOST_LOOKS = 1_000;
+
 const STATES: readonly FillState[] = ['pending', 'growing', 'sealed', 'released', 'failed'];
 const ENDED = STATES.indexOf('sealed');
 
@@ -76,13 +79,17 @@ export class FillTable {
     const name = (hash & ~ROW_MASK) | this.#row;
     // The row 0 of a hash that is 0 would look empty.
     if (name === EMPTY) return null;
-    const found = Atomics.compareExchange(this.#keys, place, EMPTY, name);
-    if (found === EMPTY) return { lead: this.#lead(place) };
-    if ((found & ~ROW_MASK) !== (hash & ~ROW_MASK) || (found & ROW_MASK) === this.#row) return null;
     const base = place * WORDS;
-    const epoch = Atomics.load(this.#words, base + EPOCH);
-    // The owner has claimed and not yet begun, or has ended and not yet let go.
-    if (Atomics.load(this.#words, base + STATE) >= ENDED) return null;
+    let epoch = 0;
+    for (let looks = 0; ; looks++) {
+      const found = Atomics.compareExchange(this.#keys, place, EMPTY, name);
+      if (found === EMPTY) return { lead: this.#lead(place) };
+      if ((found & ~ROW_MASK) !== (hash & ~ROW_MASK) || (found & ROW_MASK) === this.#row) return null;
+      epoch = Atomics.load(this.#words, base + EPOCH);
+      if (Atomics.load(this.#words, base + STATE) < ENDED) break;
+      // The owner has claimed and not yet begun, or has ended and not yet let go: the next instruction of its thread.
+      if (looks === MOST_LOOKS) return null;
+    }
     Atomics.store(this.#words, base + WANTED, 1);
     Atomics.notify(this.#words, base + WANTED);
     return { follow: this.#follow(base, epoch) };
