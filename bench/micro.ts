@@ -154,6 +154,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       now: () => NOW_MS,
       rnd: () => 0.5,
       newRequestId: () => (ids++).toString(36),
+      isAdminToken: () => false,
       trace: null,
       problem: (message) => {
         throw new Error(message);

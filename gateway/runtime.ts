@@ -39,6 +39,8 @@ export interface WorkerState<F> {
   readonly now: () => number;
   readonly rnd: () => number;
   readonly newRequestId: () => string;
+  /** Whether this is the admin token; takes as long whatever it is. False while there is none. */
+  readonly isAdminToken: (text: string) => boolean;
   /** Prints one line per step of both machines; null = off. */
   readonly trace: ((line: string) => void) | null;
   /** A fault of ours, for the log. */

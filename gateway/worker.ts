@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { isAdminToken } from './admin/token.ts';
 import type { ListenAddress } from './config/config.ts';
 import type { Published } from './config/published.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
@@ -63,6 +64,7 @@ const state: WorkerState<Filling> = {
   now: Date.now,
   rnd: Math.random,
   newRequestId: () => `${idPrefix}-${(requestNumber++).toString(36)}`,
+  isAdminToken: (text) => isAdminToken(birth.adminToken, text),
   trace: birth.traceStates ? (line) => log('info', line) : null,
   problem: (message) => log('error', message),
 };

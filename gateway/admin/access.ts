@@ -1,10 +1,11 @@
 // Who may talk to the admin API: where the peer is, what its Host and Origin claim, whether its token is ours. It
 // decides and never answers.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, type Socket } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
+import { tokenDigest } from './token.ts';
 
 export type PeerVerdict =
   | { readonly ok: true /** On this machine: loopback or a unix socket. */; readonly local: boolean }
@@ -32,11 +33,10 @@ export function checkPeer(request: IncomingMessage, listen: ListenAddress): Peer
 
 /** A function that says whether an Authorization field carries this token, in a time that does not depend on it. */
 export function createTokenCheck(token: string): (authorization: string | undefined) => boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  const ours = digest(token);
+  const ours = tokenDigest(token);
   return (authorization) => {
     const match = /^Bearer +(\S+) *$/i.exec(authorization ?? '');
-    return match?.[1] !== undefined && timingSafeEqual(digest(match[1]), ours);
+    return match?.[1] !== undefined && timingSafeEqual(tokenDigest(match[1]), ours);
   };
 }
 

@@ -1,7 +1,7 @@
 // The admin token: the configured one, or one that is made and kept in a file only its owner can read, where the CLI
 // finds it. It never shows the token to anybody.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
@@ -51,6 +51,21 @@ export async function ensureToken(configured: string, folder: string): Promise<A
   } finally {
     await rm(fresh, { force: true });
   }
+}
+
+/** Bytes of a token's digest in shared memory. */
+export const TOKEN_DIGEST_BYTES = 32;
+
+/** SHA-256 of a token. */
+export function tokenDigest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+/** Whether the text is the token whose digest stands in `memory`, in a time that does not depend on either; false for zeros. */
+export function isAdminToken(memory: SharedArrayBuffer, text: string): boolean {
+  // Copied out: what compares in constant time does not take shared memory.
+  const ours = Buffer.from(new Uint8Array(memory));
+  return timingSafeEqual(tokenDigest(text), ours);
 }
 
 /** The token in that file, or null when there is none that can be trusted: absent, a link, foreign, readable by others, malformed. */

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, platform } from 'node:os';
 import { dirname } from 'node:path';
 import type { AdminServer } from '../admin/server.ts';
+import { ensureToken, TOKEN_DIGEST_BYTES, tokenDigest } from '../admin/token.ts';
 import type { Config } from '../config/config.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
@@ -75,6 +76,7 @@ class Gateway {
   readonly #prober: ReturnType<typeof createProber>;
   readonly #workerCount: number;
   readonly #cache: Cache;
+  readonly #tokenDigest = new SharedArrayBuffer(TOKEN_DIGEST_BYTES);
   #admin: AdminServer | null = null;
   #tokenFile: string | null = null;
   #watch: ConfigWatch | null = null;
@@ -110,6 +112,7 @@ class Gateway {
         counters: this.#counters,
         heartbeats: new SharedArrayBuffer(4 * this.#workerCount),
         cache: this.#cache.memory,
+        adminToken: this.#tokenDigest,
         logFd: options.stdoutFd,
         terminal: options.stdoutIsTerminal,
         colour: options.colour,
@@ -219,11 +222,9 @@ class Gateway {
     const { listen, token } = this.#first.admin;
     if (listen === null) return null;
     try {
-      const [{ createAdmin }, { ensureToken }] = await Promise.all([
-        import('../admin/server.ts'),
-        import('../admin/token.ts'),
-      ]);
+      const { createAdmin } = await import('../admin/server.ts');
       const made = await ensureToken(token, this.#first.tls.folder);
+      new Uint8Array(this.#tokenDigest).set(tokenDigest(made.token));
       this.#tokenFile = made.file;
       this.#admin = await createAdmin({
         listen,

@@ -259,7 +259,7 @@ export class Fetch implements Source, Filling {
     } else if (verdict !== null) {
       reason = verdict.reason;
       if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null)
-        plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs);
+        plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs, verdict.reason);
     }
     if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
     // What the origin now says replaces what it said before, unless it merely failed.

@@ -96,6 +96,7 @@ export function admit(head: AdmitHead, rules: AdmitRules): Admission {
       fields: clean.fields,
       clientAddress: peerTrusted ? clientAddress(head.peer, head.fields, rules.trusted).client : head.peer,
       requestId: peerTrusted && isSaneId(clean.requestId) ? clean.requestId : rules.newRequestId(),
+      explainToken: clean.explainToken,
       accepts100: clean.waits && mayWait(head.protocol, clean),
     },
     peerTrusted,

@@ -25,6 +25,8 @@ export interface CleanFields {
   readonly hops: number;
   /** X-Request-Id as received, '' = none or several. */
   readonly requestId: string;
+  /** Sluice-Explain as received, '' = none or several. It goes to nobody else: it holds the admin token. */
+  readonly explainToken: string;
 }
 
 /** Cleans the fields of a request, or says why it is refused. Names are lower case. */
@@ -43,6 +45,7 @@ export function cleanFields(fields: Fields, http2: boolean, limits: LimitsConfig
   let cookieAt = -1;
   let hops = 0;
   let requestId: string | null = null;
+  let explainToken: string | null = null;
 
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
@@ -97,6 +100,9 @@ export function cleanFields(fields: Fields, http2: boolean, limits: LimitsConfig
       case KIND.requestId:
         requestId = requestId === null ? value : '';
         break;
+      case KIND.explain:
+        explainToken = explainToken === null ? value : '';
+        break;
       default:
         return 'bad-field';
     }
@@ -109,7 +115,16 @@ export function cleanFields(fields: Fields, http2: boolean, limits: LimitsConfig
     endToEnd = withoutNamed(kept, names);
   }
   if (trailers) endToEnd.push('te', 'trailers');
-  return { fields: endToEnd, host, coding, length, waits, hops, requestId: requestId ?? '' };
+  return {
+    fields: endToEnd,
+    host,
+    coding,
+    length,
+    waits,
+    hops,
+    requestId: requestId ?? '',
+    explainToken: explainToken ?? '',
+  };
 }
 
 function withoutNamed(fields: string[], named: ReadonlySet<string>): string[] {

@@ -18,8 +18,9 @@ const kinds = {
   cookie: 8,
   via: 9,
   requestId: 10,
+  explain: 11,
   /** Not a token. */
-  malformed: 11,
+  malformed: 12,
 } as const;
 
 /** What admission does with a field; small integers, so that a switch over them is a jump. */
@@ -75,6 +76,7 @@ const ROWS: readonly FieldRow[] = [
   row('cookie', kinds.cookie),
   row('via', kinds.via),
   row('x-request-id', kinds.requestId),
+  row('sluice-explain', kinds.explain),
   row('forwarded', kinds.dropped),
   row('x-real-ip', kinds.dropped),
 ];

@@ -24,6 +24,8 @@ export interface RequestHead {
   /** The client's address, or '' behind a unix socket that names none. */
   readonly clientAddress: string;
   readonly requestId: string;
+  /** What Sluice-Explain held, '' = nothing: with the admin token in it the answer says how it came about. */
+  readonly explainToken: string;
   /** The client announced a body and waits for 100 (Continue) before it sends it. */
   readonly accepts100: boolean;
 }

@@ -41,6 +41,8 @@ export class Exchange implements Waiter {
   state: RequestState = 'receive';
   request: RequestHead | null = null;
   peerTrusted = false;
+  /** The request showed the admin token in Sluice-Explain: its answer says how it came about. */
+  explains = false;
   route: RouteConfig | null = null;
   upstream: Upstream | null = null;
   upload: Upload | null = null;

@@ -10,6 +10,7 @@ import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import type { Exchange } from './exchange.ts';
+import { explainExchange, explanationField } from './explain.ts';
 
 const empty = new Uint8Array(0);
 const noChanges: HeaderChanges = { set: [], add: [], remove: [] };
@@ -36,6 +37,7 @@ export function respondError(x: Exchange, error: ErrorWord): void {
 export function respondOwn(x: Exchange, status: number, own: Fields, body: string): void {
   const fields = [...own];
   applyChanges(fields, x.route?.responseHeaders ?? noChanges);
+  addCacheStatus(x, fields, null);
   respondWhole(x, status, fields, Buffer.from(body), false);
 }
 
@@ -137,13 +139,14 @@ function finishFields(
   addCacheStatus(x, fields, ttl, forwarded);
 }
 
-/** RFC 9211: our member goes behind those of caches nearer to the origin. */
+/** RFC 9211: our member goes behind those of caches nearer to the origin. And the whole story, to whom may hear it. */
 function addCacheStatus(
   x: Exchange,
   fields: string[],
   ttl: number | null,
   forwarded?: { stored: boolean; fwdStatus: number },
 ): void {
+  if (x.explains) setField(fields, 'sluice-explain', explanationField(explainExchange(x, x.runtime.state.now())));
   if (!x.runtime.config.cache.status) {
     removeField(fields, 'cache-status');
     return;

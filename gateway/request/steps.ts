@@ -37,6 +37,8 @@ function receive(x: Exchange): RequestState {
   if (!admitted.ok) return x.fail(admitted.error);
   x.request = admitted.request;
   x.peerTrusted = admitted.peerTrusted;
+  const { explainToken } = admitted.request;
+  x.explains = explainToken !== '' && runtime.state.isAdminToken(explainToken);
   if (admitted.wantsOptionsStar) return own(x, 204, [], '');
   const { scheme, host, path, query } = admitted.request;
   if (downstream.secure && runtime.misdirected(downstream.servername, host)) return x.fail('misdirected');

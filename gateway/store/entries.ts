@@ -33,11 +33,29 @@ export interface Shelf {
   readonly lent: Lent<StoredEntry>;
 }
 
+/** The part of a shelf that a look-up touches. */
+interface Reading {
+  readonly store: Pick<Arena, 'get' | 'locate' | 'delete'>;
+  readonly purges: Purges;
+  readonly hot: Pick<Hot<Found>, 'get' | 'takes' | 'keep'>;
+  readonly lent: Pick<Lent<StoredEntry>, 'get' | 'note'>;
+}
+
+/** A shelf to look into without a trace: nothing is counted, kept or removed. */
+export function quietShelf(arena: Arena, purges: Purges): Reading {
+  return {
+    store: { get: (key) => arena.peek(key), locate: () => null, delete: () => false },
+    purges,
+    hot: { get: () => null, takes: () => false, keep: () => {} },
+    lent: { get: () => null, note: () => {} },
+  };
+}
+
 /** What stands at a key. */
 export type Found = { readonly entry: StoredEntry; readonly isHot: boolean } | { readonly index: VariantIndex };
 
 /** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
-export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lookup {
+export function lookUp(shelf: Reading, primary: string, requestFields: Fields): Lookup {
   const found = foundAt(shelf, primary);
   if (found === null) return { found: null, why: 'uri-miss', fillKey: primary };
   if (found === 'fault') return { found: null, why: 'store-fault', fillKey: primary };
@@ -45,7 +63,7 @@ export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lo
   return checked(shelf, primary, found);
 }
 
-function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, fields: Fields): Lookup {
+function lookUpVariant(shelf: Reading, primary: string, index: VariantIndex, fields: Fields): Lookup {
   // Rows that vary on the same fields select by the same key; the newest row says what a new fetch will likely vary on.
   const keys = new Map<string, string>();
   let fillKey = primary;
@@ -65,7 +83,7 @@ function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, field
   return { found: null, why: 'vary-miss', fillKey };
 }
 
-function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | null {
+function foundAt({ store, hot, lent }: Reading, key: string): Found | 'fault' | null {
   const kept = hot.get(key);
   if (kept !== null) return kept;
   const shared = lent.get(key);
@@ -102,7 +120,7 @@ function decode(key: string, frame: Buffer): Found | null {
 }
 
 function checked(
-  { store, purges }: Shelf,
+  { store, purges }: Reading,
   primary: string,
   { entry, isHot }: Extract<Found, { readonly entry: StoredEntry }>,
 ): Lookup {
@@ -112,7 +130,7 @@ function checked(
 }
 
 /** A store fault is a miss (DESIGN 5.7). */
-function fault(store: Store, key: string): 'fault' {
+function fault(store: Pick<Store, 'delete'>, key: string): 'fault' {
   store.delete(key);
   return 'fault';
 }
@@ -162,7 +180,8 @@ export function indexVariant(store: Store, primary: string, names: readonly stri
   return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
 }
 
-function indexAt(store: Store, primary: string): VariantIndex {
+/** The variants known at a key, none when there is no index. */
+export function indexAt(store: Pick<Store, 'get'>, primary: string): VariantIndex {
   const frame = store.get(primary);
   return (frame === null ? null : decodeVariants(frame, primary)) ?? { rows: [] };
 }

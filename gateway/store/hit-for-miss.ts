@@ -2,6 +2,8 @@
 // shared memory with one place per hash; a newer key takes the place of an older one, which costs that one a short wait and
 // nothing else. No locks.
 
+import { REASON_WORDS, type Reason } from '../tables/reasons.ts';
+
 const PLACES = 16_384;
 
 /** Bytes of the table. */
@@ -21,10 +23,11 @@ export class HitForMiss {
     this.#marks = new Int32Array(memory, PLACES * 8, PLACES * 2);
   }
 
-  /** Remembers until then (ms) that this key is not cacheable. */
-  missed(key: string, untilMs: number): void {
+  /** Remembers until then (ms) that this key is not cacheable, and why its last answer was not stored. */
+  missed(key: string, untilMs: number, reason: Reason): void {
     const { place, mark } = placeOf(key);
     this.#untilMs[place] = untilMs;
+    Atomics.store(this.#marks, place * 2 + 1, REASON_WORDS.indexOf(reason));
     Atomics.store(this.#marks, place * 2, mark);
   }
 
@@ -37,6 +40,14 @@ export class HitForMiss {
   isHitForMiss(key: string, nowMs: number): boolean {
     const { place, mark } = placeOf(key);
     return Atomics.load(this.#marks, place * 2) === mark && nowMs < (this.#untilMs[place] as number);
+  }
+
+  /** Why the last answer for this key was not stored and until when (ms) that is remembered; null = nothing is known. */
+  why(key: string, nowMs: number): { readonly reason: Reason; readonly untilMs: number } | null {
+    if (!this.isHitForMiss(key, nowMs)) return null;
+    const { place } = placeOf(key);
+    const reason = REASON_WORDS[Atomics.load(this.#marks, place * 2 + 1)];
+    return reason === undefined ? null : { reason, untilMs: this.#untilMs[place] as number };
   }
 }
 

@@ -65,3 +65,6 @@ const reasons = {
 export type Reason = keyof typeof reasons;
 
 export const REASONS: Readonly<Record<Reason, ReasonRow>> = reasons;
+
+/** All words, in an order that holds for one run of the program. */
+export const REASON_WORDS: readonly Reason[] = Object.keys(reasons) as Reason[];

@@ -72,6 +72,7 @@ function pair(): Pair {
     now: () => 1000,
     rnd: () => 0,
     newRequestId: () => '',
+    isAdminToken: () => false,
     trace: null,
     problem: (message) => assert.fail(message),
   };

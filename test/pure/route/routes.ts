@@ -69,6 +69,7 @@ export function requestOf(text: string, more: Partial<RequestHead> = {}): Reques
     fields: [],
     clientAddress: '127.0.0.1',
     requestId: 'id',
+    explainToken: '',
     accepts100: false,
     ...more,
   };

@@ -24,7 +24,10 @@ test('hit-for-miss holds until its time or until a cacheable answer came, in eve
   const memory = createHitForMissMemory();
   const one = new HitForMiss(memory);
   const two = new HitForMiss(memory);
-  one.missed('a', 1000);
+  one.missed('a', 1000, 'no-store');
+  assert.deepEqual(one.why('a', 999), { reason: 'no-store', untilMs: 1000 });
+  assert.equal(one.why('a', 1000), null);
+  assert.equal(one.why('b', 0), null);
   assert.equal(two.isHitForMiss('a', 999), true);
   assert.equal(two.isHitForMiss('a', 1000), false);
   assert.equal(two.isHitForMiss('b', 0), false);
