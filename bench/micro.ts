@@ -10,9 +10,10 @@ import { admit } from '../gateway/guard/admit.ts';
 import { compileAddressList } from '../gateway/http/address.ts';
 import type { Fields } from '../gateway/http/fields.ts';
 import type { RequestHead } from '../gateway/http/request.ts';
+import type { StoredHead } from '../gateway/policy/facts.ts';
 import { cacheKey } from '../gateway/policy/key.ts';
-import { requestIsPrivate } from '../gateway/policy/lookup.ts';
-import { mayServe } from '../gateway/policy/serving.ts';
+import { mayLookUp, requestIsPrivate } from '../gateway/policy/lookup.ts';
+import { ageSeconds, mayServe, refreshesEarly, ttlSeconds } from '../gateway/policy/serving.ts';
 import { mayStore, type StoreInput } from '../gateway/policy/storing.ts';
 import type { Downstream } from '../gateway/request/downstream.ts';
 import { acceptExchange } from '../gateway/request/steps.ts';
@@ -217,6 +218,15 @@ function assertHit(runtime: Runtime<Filling>): void {
   }
 }
 
+/** Every decision of policy/ that one hit takes, in the order in which it takes them. */
+function decideHit(request: RequestHead, route: RouteConfig, head: StoredHead): number {
+  const rules = route.cache;
+  if (!mayLookUp(request, rules).look || cacheKey(request, rules) === null) throw new Error('no look-up');
+  const verdict = mayServe(head, request, requestIsPrivate(request.fields, rules), NOW_MS);
+  if (verdict.serve !== 'fresh' || refreshesEarly(head, NOW_MS, 0.5)) throw new Error('no hit');
+  return ageSeconds(head, NOW_MS) + ttlSeconds(head, NOW_MS);
+}
+
 /** Runs all parts; ns per call. */
 export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
   const { runtime, request, route, key, storing } = await prepareParts();
@@ -237,6 +247,7 @@ export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
     'cache key': () => cacheKey(request, route.cache),
     'may it be stored': () => mayStore(storing),
     'may it be served': () => mayServe(found.head, request, requestIsPrivate(request.fields, route.cache), NOW_MS),
+    'decide a hit, all of the policy': () => decideHit(request, route, found.head),
     'look up 1 KB, hot': () => lookUp(runtime.state, key, request.fields),
     'look up 1 KB, copied out of the arena': () => lookUp(cold, key, request.fields),
     'copy 1 KB out of the arena': () => runtime.state.store.get(key),

@@ -98,9 +98,9 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
   const { state } = x.runtime;
   if (state.failedKeys.hasFailed(entry.key, nowMs) || state.backgroundFetches >= LIMITS.backgroundFetches) return false;
   if (state.fills.running(entry.key) !== undefined) return false;
-  const claim = state.fillTable.claim(hashKey(entry.key));
-  if (claim !== null && !('lead' in claim)) return false;
-  const plan = planOf(x, { key, fillKey: entry.key, lead: claim?.lead ?? null, stale: entry });
+  const lead = state.fillTable.lead(hashKey(entry.key));
+  if (lead === null) return false;
+  const plan = planOf(x, { key, fillKey: entry.key, lead, stale: entry });
   new Fetch({ ...plan, background: true }, nowMs).start(null);
   return true;
 }

@@ -95,6 +95,14 @@ export class FillTable {
     return { follow: this.#follow(base, epoch) };
   }
 
+  /** The right to fetch if nobody has it; null = somebody does, and is not told that anybody else asked. */
+  lead(hash: bigint): Lead | null {
+    const place = Number(hash % BigInt(FILL_PLACES));
+    const name = (hash & ~ROW_MASK) | this.#row;
+    if (name === EMPTY || Atomics.compareExchange(this.#keys, place, EMPTY, name) !== EMPTY) return null;
+    return this.#lead(place);
+  }
+
   /** Control only: what this dead worker was fetching has failed. */
   reclaim(row: number): void {
     const dead = BigInt(row);
