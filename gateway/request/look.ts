@@ -83,6 +83,16 @@ export function look(x: Exchange): RequestState {
   return shared(x, rules, found.fillKey, found.why === 'store-fault' ? 'miss' : found.why, reason, nowMs);
 }
 
+/**
+ * Whether the store holds something else now than when this request looked: whoever had the lead before may have ended
+ * between that look and this one.
+ */
+function isNewer(x: Exchange, key: string, seen: StoredEntry | null): boolean {
+  const { request, runtime } = known(x);
+  const { found } = lookUp(runtime.state, key, request.fields);
+  return found !== null && (seen === null || found.head.storedMs > seen.head.storedMs);
+}
+
 /** A stale answer in place of the upstream's failure (RFC 5861 4), without asking. */
 function staleForError(x: Exchange): RequestState {
   x.cacheWord = 'stale';
@@ -100,6 +110,10 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
   if (state.fills.running(entry.key) !== undefined) return false;
   const lead = state.fillTable.lead(hashKey(entry.key));
   if (lead === null) return false;
+  if (isNewer(x, key, entry)) {
+    lead.end('sealed');
+    return false;
+  }
   const plan = planOf(x, { key, fillKey: entry.key, lead, stale: entry });
   new Fetch({ ...plan, background: true }, nowMs).start(null);
   return true;
@@ -151,6 +165,10 @@ function joinOrLead(x: Exchange, fillKey: string): RequestState {
   const claim = state.fillTable.claim(hashKey(fillKey));
   if (claim === null) return 'fetch';
   if ('lead' in claim) {
+    if (x.key !== null && isNewer(x, x.key, x.entry)) {
+      claim.lead.end('sealed');
+      return look(x);
+    }
     x.lead = claim.lead;
     return 'fetch';
   }
