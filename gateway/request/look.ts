@@ -115,7 +115,9 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
     return false;
   }
   const plan = planOf(x, { key, fillKey: entry.key, lead, stale: entry });
-  new Fetch({ ...plan, background: true }, nowMs).start(null);
+  // What is stored is the answer to a GET; a HEAD that reads it brings no body for it.
+  const request = plan.request.method === 'HEAD' ? { ...plan.request, method: 'GET' } : plan.request;
+  new Fetch({ ...plan, request, background: true }, nowMs).start(null);
   return true;
 }
 

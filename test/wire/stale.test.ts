@@ -118,6 +118,16 @@ for (const [what, fail] of Object.entries({
   });
 }
 
+test('a HEAD of a stale answer sets off a GET, and the body stays', async () => {
+  await storeFirst(staleNow(', stale-while-revalidate=100'), (_, reply) =>
+    reply.send(200, { 'cache-control': 'max-age=60' }, 'new'),
+  );
+  const head = await call({ port: gateway.http, path, method: 'HEAD' });
+  assert.match(cacheStatus(head), /hit; ttl=-\d+; detail=stale-while-revalidate/);
+  assert.equal((await origin.waitForRequest(from + 2)).method, 'GET');
+  await until('new');
+});
+
 test('a refresh that finds the resource gone replaces it', async () => {
   await storeFirst(staleNow(', stale-while-revalidate=100'), (_, reply) =>
     reply.send(404, { 'cache-control': 'no-store' }, 'gone'),
