@@ -41,6 +41,8 @@ const HEXADECIMAL = /^(?![0-9a-f]{24}$)[0-9a-f]{8,64}$/;
 const MIXED = /^(?=.*[A-Z])(?=.*[a-z])(?=.*[A-Za-z]{2})[0-9A-Za-z]{8}$/;
 /** 20260131..., with or without a time behind it. */
 const DATE = /^(19|20)[0-9]{2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])/;
+/** Words of three letters that are hexadecimal digits, months among them. */
+const SHORT_WORDS: ReadonlySet<string> = new Set('ace add bad bed bee cab dad dec fab fad feb fed fee'.split(' '));
 /** A run of one kind: a word with or without its capital, capitals, digits. */
 const RUN = /[A-Z]?[a-z]+|[A-Z]+|[0-9]+/g;
 /** Fewer are a word with a number: "facade12", "Retina2x". */
@@ -53,7 +55,7 @@ const LONG = 12;
  * `index-BxC12sdf.js`, `main.8e0d62a0df4c8c4a.chunk.js.map`. The hash stands behind a "." or the last "-" of a part between dots,
  * with a name before it and an ending behind it. It is 8 to 64 lower-case hexadecimal digits, or 8 letters and digits with
  * both cases, and changes between letters and digits at least three times. In doubt it is none: not when it begins with a
- * date, holds a word (three letters, one of them a vowel) and is short, or is an identifier (a UUID, 24 hexadecimal digits).
+ * date, holds a word and is short, or is an identifier (a UUID, 24 hexadecimal digits).
  */
 export function isHashedName(name: string): boolean {
   if (UUID.test(name)) return false;
@@ -72,7 +74,13 @@ function isHash(text: string): boolean {
   if ((!hexadecimal && !MIXED.test(text)) || DATE.test(text)) return false;
   const runs = text.match(RUN) ?? [];
   if (runs.length < LEAST_RUNS || !/[0-9]/.test(text)) return false;
-  return (hexadecimal && text.length >= LONG) || !runs.some((run) => run.length >= 3 && /[aeiouy]/i.test(run));
+  if (hexadecimal) return text.length >= LONG || !runs.some((run) => isWord(run, 4) || SHORT_WORDS.has(run));
+  return !runs.some((run) => isWord(run, 3));
+}
+
+/** Letters that can be spoken: `least` of them or more, with a vowel. */
+function isWord(run: string, least: number): boolean {
+  return run.length >= least && /[aeiouy]/i.test(run);
 }
 
 function decode(part: string): string | null {
