@@ -27,6 +27,9 @@ const SECRET = 'nobody may see this';
 const SCRIPT = 'console.log("a script that is long enough to be worth a coding");\n'.repeat(20);
 const BIG_BYTES = 48 * 1024 * 1024;
 
+/** Elsewhere a process cannot be asked for its descriptors. */
+const onLinux = process.platform === 'linux';
+
 let gateway: Gateway;
 let ca = '';
 
@@ -116,9 +119,19 @@ function descriptorsOf(path: string): number {
 
 /** Closing goes through another thread and nobody tells us of it. */
 async function closed(path: string): Promise<void> {
+  if (!onLinux) return;
   for (let tries = 0; descriptorsOf(path) > 0; tries++) {
     assert.ok(tries < 500, `${path} is still open`);
     await wait(10);
+  }
+}
+
+/** The gateway reads no more of its files: nobody tells us when, so it is asked until nothing moves. */
+async function readsNoMore(): Promise<void> {
+  const bytesRead = (): number => Number(/^rchar: (\d+)$/m.exec(readFileSync(`/proc/${gateway.pid}/io`, 'utf8'))?.[1]);
+  for (let last = bytesRead(), now = last + BIG_BYTES; now - last > 65_536; now = bytesRead()) {
+    last = bytesRead();
+    await wait(200);
   }
 }
 
@@ -403,7 +416,9 @@ test('HTTP/2: the same heads, ranges and codings, and a large body', async () =>
   session.destroy();
 });
 
-test('a large file waits for a slow client on the disk, and is let go when the client leaves', async () => {
+test('a large file waits for a slow client on the disk, and is let go when the client leaves', {
+  skip: !onLinux,
+}, async () => {
   const path = join(gateway.folder, 'public/big.bin');
   const before = gateway.rssBytes();
   const slow = await Promise.all(
@@ -413,11 +428,13 @@ test('a large file waits for a slow client on the disk, and is let go when the c
       return response;
     }),
   );
+  await readsNoMore();
   assert.equal(descriptorsOf(path), 8);
   assert.ok(gateway.rssBytes() - before < BIG_BYTES * 2, 'eight bodies are not held in memory');
   const session = await openHttp2(gateway.https, { ca });
   const stream = session.request({ ':path': '/big.bin?slow-h2' });
   await once(stream, 'response');
+  await readsNoMore();
   assert.equal(descriptorsOf(path), 9);
   for (const response of slow) response.destroy();
   stream.close(8);
@@ -425,7 +442,7 @@ test('a large file waits for a slow client on the disk, and is let go when the c
   for (const name of ['slow0', 'slow7', 'slow-h2']) {
     const line = await logged(`/big.bin?${name}`);
     assert.equal(line.complete, false);
-    assert.ok(Number(line.bytes_out) < BIG_BYTES);
+    assert.ok(Number(line.bytes_out) < BIG_BYTES / 2, `${line.bytes_out} bytes for nobody`);
   }
   await closed(path);
 });
