@@ -74,8 +74,9 @@ function configText(): string {
 }
 
 async function loadConfig(): Promise<Config> {
-  const readFile = (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`));
-  const loaded = await parseConfig(configText(), { file: '', folder: '/', env: {}, readFile, nowMs: NOW_MS });
+  const nothing = (path: string): Promise<never> => Promise.reject(new Error(`no file ${path}`));
+  const disk = { readFile: nothing, realFolder: nothing, foldersIn: nothing };
+  const loaded = await parseConfig(configText(), { file: '', folder: '/', env: {}, ...disk, nowMs: NOW_MS });
   if (!loaded.ok) throw new Error(`the bench's own config is refused: ${JSON.stringify(loaded.problems)}`);
   return loaded.config;
 }

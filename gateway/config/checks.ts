@@ -4,7 +4,7 @@
 import { collides, isEveryone, reaches } from './addresses.ts';
 import type { ListenAddress } from './config.ts';
 import { isSecretName } from './headers.ts';
-import { isRecord, type Reporter } from './issues.ts';
+import { isRecord, type Reporter, valueAt } from './issues.ts';
 import type { Pieces } from './pieces.ts';
 import type { Problem } from './problems.ts';
 import { ACTIONS, type WrittenRoute } from './routes.ts';
@@ -210,7 +210,7 @@ function checkRoutes(pieces: Pieces, reporter: Reporter, problems: Problem[]): v
   }
 }
 
-/** Exactly one of upstream, split, redirect, respond: judged on what was written, so that other mistakes hide nothing. */
+/** Exactly one of upstream, split, static, redirect, respond: judged on what was written, so that other mistakes hide nothing. */
 function checkAction(
   raw: Readonly<Record<string, unknown>>,
   index: number,
@@ -270,6 +270,9 @@ function checkPaths(route: WrittenRoute, index: number, reporter: Reporter, prob
 
 /** Keys that mean something only for requests that go upstream. */
 const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'timeouts', 'websocket'];
+/** The same for files, which are not put into the cache either: of `cache` they take how long clients may keep them. */
+const NOT_FOR_FILES: readonly (readonly string[])[] = [['timeouts'], ['websocket'], ['headers', 'request']];
+const CACHE_OF_FILES: readonly string[] = ['ttl', 'default_ttl'];
 
 function checkEffects(
   route: WrittenRoute,
@@ -287,6 +290,15 @@ function checkEffects(
           reporter.warning('no-effect', [...base, key], 'has no effect: the route sends nothing upstream', {
             atKey: true,
           }),
+        );
+    }
+  }
+  if (route.static !== null) {
+    const ofCache = isRecord(raw.cache) ? Object.keys(raw.cache).filter((key) => !CACHE_OF_FILES.includes(key)) : [];
+    for (const path of [...NOT_FOR_FILES, ...ofCache.map((key) => ['cache', key])]) {
+      if (valueAt(raw, path) !== undefined)
+        problems.push(
+          reporter.warning('no-effect', [...base, ...path], 'has no effect: the route serves files', { atKey: true }),
         );
     }
   }

@@ -199,6 +199,8 @@ export interface HeaderChanges {
 
 export type RouteAction =
   | { readonly kind: 'upstream'; readonly split: readonly { readonly upstream: string; readonly weight: number }[] }
+  /** `folder` is absolute. */
+  | { readonly kind: 'static'; readonly folder: string }
   | { readonly kind: 'redirect'; readonly to: string; readonly status: number }
   | { readonly kind: 'respond'; readonly status: number; readonly body: string };
 

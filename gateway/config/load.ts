@@ -1,13 +1,14 @@
 // gateway.yaml → Config, or everything that is wrong with it at once, each with its place. The only file of this folder
 // that reads files. No input makes it throw: what is wrong is a value.
 
-import { type FileHandle, open } from 'node:fs/promises';
+import { access, constants, type FileHandle, open, opendir, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { LIMITS } from '../tables/limits.ts';
 import { crossChecks } from './checks.ts';
 import type { Config } from './config.ts';
 import { filesNamed, readYaml, toTree } from './document.ts';
 import { checkFiles, namedFiles } from './files.ts';
+import { checkFolders, type FolderFact, namedFolders } from './folders.ts';
 import { isRecord, Reporter } from './issues.ts';
 import { type Pieces, readPieces } from './pieces.ts';
 import { consequencesOf, type Problem, SourceText, type Span } from './problems.ts';
@@ -35,6 +36,10 @@ export interface ParseOptions {
   readonly env: Environment;
   /** Text of a file by its absolute path; rejects as node:fs does. */
   readonly readFile: (path: string) => Promise<string>;
+  /** The path of a folder without symbolic links, by its absolute path; rejects as node:fs does, ENOTDIR for a file. */
+  readonly realFolder: (path: string) => Promise<string>;
+  /** Names of the folders in one; rejects as node:fs does. */
+  readonly foldersIn: (path: string) => Promise<readonly string[]>;
   /** ms since the epoch, for the validity of certificates. */
   readonly nowMs: number;
 }
@@ -64,7 +69,15 @@ export async function loadConfig(path: string, env: Environment, nowMs: number, 
   const text = decodeUtf8(read.bytes);
   if (text === null)
     return { ok: false, problems: [source.error('unreadable-file', null, `${path} is not UTF-8 text`)] };
-  return parseConfig(text, { file: path, folder: dirname(absolute), env, readFile: readNamedFile, nowMs });
+  return parseConfig(text, {
+    file: path,
+    folder: dirname(absolute),
+    env,
+    readFile: readNamedFile,
+    realFolder: realFolderOf,
+    foldersIn: foldersOf,
+    nowMs,
+  });
 }
 
 /** Checks a text. Everything that is wrong comes at once, in the order of the file. */
@@ -96,7 +109,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     options,
   );
   const checked = checkFiles(pieces, texts, options.nowMs, reporter);
-  problems = problems.concat(checked.problems);
+  problems = problems.concat(checked.problems, await folderProblems(pieces, options, reporter));
 
   const complete = completePieces(pieces, (index) => {
     const { line, column } = source.placeOf(reporter.span(['routes', index]).start);
@@ -180,6 +193,26 @@ async function readAll(
   return texts;
 }
 
+/** What is wrong with the folders of `static` routes. */
+async function folderProblems(pieces: Pieces, options: ParseOptions, reporter: Reporter): Promise<Problem[]> {
+  const paths = [...new Set(namedFolders(pieces))].slice(0, MOST_FILES);
+  if (paths.length === 0) return [];
+  const facts = new Map<string, FolderFact>();
+  for (const path of paths) {
+    const absolute = isAbsolute(path) ? path : resolve(options.folder, path);
+    try {
+      facts.set(path, { real: await options.realFolder(absolute) });
+    } catch (error) {
+      const isFile = error instanceof Error && 'code' in error && error.code === 'ENOTDIR';
+      const failure = isFile ? 'is not a folder' : failureOf(error);
+      const beside = await options.foldersIn(dirname(absolute)).catch((): readonly string[] => []);
+      facts.set(path, { real: null, failure, beside });
+    }
+  }
+  const realFolder = await options.realFolder(options.folder).catch(() => options.folder);
+  return checkFolders(pieces, facts, { folder: options.folder, realFolder, file: options.file }, reporter);
+}
+
 type Bounded = { readonly bytes: Uint8Array } | { readonly tooLarge: boolean; readonly failure: string };
 
 /** At most `limit` bytes of a file or a pipe; a regular file that is larger is never read. */
@@ -212,6 +245,23 @@ async function readNamedFile(path: string): Promise<string> {
   const outcome = await readBounded(path, NAMED_FILE_BYTES);
   if (!('bytes' in outcome)) throw new Error(outcome.failure);
   return Buffer.from(outcome.bytes).toString('utf8');
+}
+
+async function realFolderOf(path: string): Promise<string> {
+  const real = await realpath(path);
+  if (!(await stat(real)).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
+  // Whether files below it can be opened.
+  await access(real, constants.X_OK);
+  return real;
+}
+
+async function foldersOf(path: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const entry of await opendir(path)) {
+    if (entry.isDirectory()) names.push(entry.name);
+    if (names.length === MOST_FILES) break;
+  }
+  return names.sort();
 }
 
 const FAILURES: Readonly<Record<string, string>> = {

@@ -28,6 +28,8 @@ const codes = {
   'bad-variable': 'a ${...} that cannot be read',
   'unset-variable': 'a ${...} whose variable is not set',
   'missing-file': 'a file that cannot be read',
+  'bad-folder': 'a folder that cannot be served',
+  'exposes-secrets': 'a route would serve this file or a private key to everybody',
   'bad-certificate': 'a certificate, key or CA file that cannot be used',
   'unknown-upstream': 'a route names an upstream that does not exist',
   'no-action': 'a route does nothing',

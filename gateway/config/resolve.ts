@@ -105,7 +105,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
     limits: sections.limits,
     cache: general,
     upstreams,
-    routes: pieces.routes.map(({ route, at }) => resolveRoute(route, at, sections, timeoutsOf)),
+    routes: pieces.routes.map(({ route, at }) => resolveRoute(route, at, sections, timeoutsOf, absolute)),
     admin: {
       listen: sections.admin.listen === null ? null : listenAt(sections.admin.listen),
       token: sections.admin.token,
@@ -128,8 +128,9 @@ function resolveRoute(
   at: string,
   sections: Sections,
   timeoutsOf: ReadonlyMap<string, TimeoutsConfig>,
+  absolute: (path: string) => string,
 ): RouteConfig {
-  const action = actionOf(route);
+  const action = actionOf(route, absolute);
   const timeouts: Record<string, TimeoutsConfig> = {};
   for (const { upstream } of action.kind === 'upstream' ? action.split : []) {
     timeouts[upstream] = { ...(timeoutsOf.get(upstream) ?? sections.timeouts), ...route.timeouts };
@@ -150,7 +151,8 @@ function resolveRoute(
   };
 }
 
-function actionOf(route: WrittenRoute): RouteAction {
+function actionOf(route: WrittenRoute, absolute: (path: string) => string): RouteAction {
+  if (route.static !== null) return { kind: 'static', folder: absolute(route.static) };
   if (route.redirect !== null) return { kind: 'redirect', to: route.redirect.to, status: route.redirect.status };
   if (route.respond !== null) return { kind: 'respond', status: route.respond.status, body: route.respond.body };
   return { kind: 'upstream', split: route.split ?? [{ upstream: route.upstream ?? '', weight: 1 }] };

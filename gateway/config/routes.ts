@@ -17,6 +17,8 @@ export interface WrittenRoute {
   readonly match: RouteMatch;
   readonly upstream: string | null;
   readonly split: readonly { readonly upstream: string; readonly weight: number }[] | null;
+  /** Folder as written. */
+  readonly static: string | null;
   readonly redirect: { readonly to: string; readonly status: number } | null;
   readonly respond: { readonly status: number; readonly body: string } | null;
   readonly stripPrefix: string | null;
@@ -30,7 +32,7 @@ export interface WrittenRoute {
 }
 
 /** Exactly one of these stands on a route. */
-export const ACTIONS: readonly string[] = ['upstream', 'split', 'redirect', 'respond'];
+export const ACTIONS: readonly string[] = ['upstream', 'split', 'static', 'redirect', 'respond'];
 
 function checked<T>(read: (input: unknown) => Parsed<T>, type: string): z.ZodType<T, unknown> {
   return scalar(read, { type: 'string', 'x-type': type });
@@ -245,13 +247,18 @@ const routeSchemaWritten = z.strictObject({
   ),
   upstream: text('the name of an upstream')
     .optional()
-    .describe('Where requests go. Exactly one of upstream, split, redirect, respond.'),
+    .describe('Where requests go. Exactly one of upstream, split, static, redirect, respond.'),
   split: z.record(z.string(), whole(0, 1_000_000)).optional().describe('Several upstreams with their weights.'),
+  static: text('a folder such as ./public')
+    .optional()
+    .describe(
+      'A folder whose files are served to GET and HEAD. The file is named by what the prefix of the match left of the path, by the whole path where the match is one exact path, or by what strip_prefix or rewrite make of it. index.html stands for its folder; there are no listings, nothing whose name begins with a dot (but .well-known), and no link that leads out. A sibling x.br, x.zst or x.gz that is not older goes out to clients that accept it. cache.ttl or default_ttl become max-age; without them clients keep files and ask each time; a hash in the name (app.3f9a1c2b.js, index-BxC12sdf.js) or a ttl of 365d makes them immutable.',
+    ),
   redirect: redirectSchema.optional().describe('Where the client is sent instead.'),
   respond: respondSchema.optional().describe('What is answered at once: a status, or status and body.'),
   strip_prefix: stripPrefix
     .optional()
-    .describe('Taken off the path before it goes upstream; sent as X-Forwarded-Prefix.'),
+    .describe('Taken off the path before it goes upstream or names a file; sent as X-Forwarded-Prefix.'),
   rewrite: rewrite
     .optional()
     .describe(
@@ -295,6 +302,7 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
       written.split === undefined
         ? null
         : Object.entries(written.split).map(([upstream, weight]) => ({ upstream, weight })),
+    static: written.static ?? null,
     redirect: written.redirect ?? null,
     respond: written.respond ?? null,
     stripPrefix: written.strip_prefix ?? null,

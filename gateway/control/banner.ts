@@ -141,10 +141,11 @@ function routeRow(route: RouteConfig, paint: Paint): readonly string[] {
   return [pattern, `→ ${describeAction(route.action)}`, paint('dim', describeCache(route))];
 }
 
-/** "api", "90 api, 10 own", "308 https://...", "403". */
+/** "api", "90 api, 10 own", "308 https://...", "403", "files of /srv/public". */
 export function describeAction(action: RouteAction): string {
   if (action.kind === 'redirect') return `${action.status} ${action.to}`;
   if (action.kind === 'respond') return String(action.status);
+  if (action.kind === 'static') return `files of ${action.folder}`;
   if (action.split.length === 1) return action.split[0]?.upstream ?? '';
   return action.split.map(({ upstream, weight }) => `${weight} ${upstream}`).join(', ');
 }

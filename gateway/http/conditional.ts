@@ -2,7 +2,7 @@
 // never sees bodies, never decides freshness.
 
 import { parseDate } from './dates.ts';
-import { countField, type Fields, fieldOf, hasField } from './fields.ts';
+import { countField, type Fields, fieldOf, hasField, joinedField } from './fields.ts';
 
 /** What a stored response is recognised by. */
 export interface Validators {
@@ -26,10 +26,11 @@ function opaque(etag: string): string {
 }
 
 /**
- * Whether an If-None-Match value names the entity tag, by weak comparison. `*` names any. Entity tags may hold commas;
- * what is not quoted is taken up to the next comma, so that origins with bare tags are served as they expect.
+ * Whether an If-None-Match value names the entity tag, by weak comparison; with `strong` an If-Match value, by strong
+ * comparison. `*` names any. Entity tags may hold commas; what is not quoted is taken up to the next comma, so that origins
+ * with bare tags are served as they expect.
  */
-export function namesEntityTag(value: string, etag: string): boolean {
+export function namesEntityTag(value: string, etag: string, strong = false): boolean {
   let i = 0;
   while (i < value.length) {
     while (i < value.length && (value[i] === ' ' || value[i] === '\t' || value[i] === ',')) i++;
@@ -42,7 +43,9 @@ export function namesEntityTag(value: string, etag: string): boolean {
     }
     while (i < value.length && value[i] !== ',') i++;
     const member = value.slice(start, i).trimEnd();
-    if (member === '*' || (etag !== '' && sameEntityTag(member, etag))) return true;
+    if (member === '*') return true;
+    // RFC 9110 8.8.3.2: weak ones never match in a strong comparison.
+    if (etag !== '' && (strong ? member === etag && !etag.startsWith('W/') : sameEntityTag(member, etag))) return true;
   }
   return false;
 }
@@ -82,6 +85,20 @@ export function ifRangeHolds(requestFields: Fields, stored: Validators): boolean
   const dateMs = parseDate(fieldOf(stored.fields, 'date') ?? '', stored.storedMs);
   if (wantedMs === null || modifiedMs === null || dateMs === null) return false;
   return wantedMs === modifiedMs && dateMs - modifiedMs >= 1000;
+}
+
+/**
+ * Whether an origin answers 412 (RFC 9110 13.2.2): If-Match names neither `*` nor the entity tag by strong comparison, or,
+ * without If-Match, the representation changed after If-Unmodified-Since. An If-Unmodified-Since that is no date, or
+ * stands there twice, is ignored.
+ */
+export function preconditionFails(requestFields: Fields, current: Validators): boolean {
+  const wanted = joinedField(requestFields, 'if-match');
+  if (wanted !== undefined) return !namesEntityTag(wanted, current.etag, true);
+  if (countField(requestFields, 'if-unmodified-since') !== 1) return false;
+  const sinceMs = parseDate(fieldOf(requestFields, 'if-unmodified-since') as string, current.storedMs);
+  const modifiedMs = parseDate(current.lastModified, current.storedMs);
+  return sinceMs !== null && modifiedMs !== null && modifiedMs > sinceMs;
 }
 
 /** If-Match and If-Unmodified-Since guard the origin's state: only the origin judges them (RFC 9111 4.3.2). */

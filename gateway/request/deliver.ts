@@ -10,12 +10,16 @@ import type { RequestHead } from '../http/request.ts';
 import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { LIMITS } from '../tables/limits.ts';
-import type { Exchange } from './exchange.ts';
-import { respondFetched, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
+import type { Exchange, FileAnswer } from './exchange.ts';
+import { respondFetched, respondFile, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
 
 export function deliver(x: Exchange): null {
-  const { request, entry, fetch } = x;
+  const { request, entry, fetch, file } = x;
   if (request === null) throw new Error('deliver without a request');
+  if (file !== null) {
+    deliverFile(x, file);
+    return null;
+  }
   const nowMs = x.runtime.state.now();
   if (entry !== null) deliverStored(x, request, entry, nowMs);
   else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
@@ -63,6 +67,25 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
     reader.leave();
     fetch.readerLeft();
   };
+}
+
+/** A file, at the pace of its client. */
+function deliverFile(x: Exchange, file: FileAnswer): void {
+  const { downstream } = x;
+  const { stream } = file;
+  if (!respondFile(x, file) || stream === null) return;
+  let bytes = 0;
+  downstream.onDrain = () => stream.resume();
+  stream.on('error', () => downstream.abort());
+  stream.on('end', () => {
+    // Cut shorter while it was read: Downstream ends nothing cleanly that has fewer bytes than it promised.
+    if (bytes < file.bodyBytes) x.reason = 'incomplete';
+    downstream.end([]);
+  });
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (!downstream.write(chunk)) stream.pause();
+  });
 }
 
 /** Reads a body away: the answer needed none of it. */

@@ -2,6 +2,7 @@
 // state, or null when it must wait; whoever it waits for calls `resume`. Every exchange reaches `finished` exactly once, and
 // only there is it logged, counted and released.
 
+import type { Readable } from 'node:stream';
 import type { RouteConfig } from '../config/config.ts';
 import type { Reader } from '../fetch/body.ts';
 import type { Filling, Waiter } from '../fetch/filling.ts';
@@ -29,6 +30,16 @@ export interface OwnAnswer {
   readonly status: number;
   readonly fields: Fields;
   readonly body: string;
+}
+
+/** What a file is answered with, and its bytes where there are any to send. */
+export interface FileAnswer {
+  readonly status: number;
+  readonly fields: Fields;
+  /** Content-Length, for HEAD too. */
+  readonly bodyBytes: number;
+  /** Open and paused; whoever ends the exchange destroys it. */
+  readonly stream: Readable | null;
 }
 
 export type Step = (x: Exchange) => RequestState | null;
@@ -72,6 +83,7 @@ export class Exchange implements Waiter {
   error: ErrorWord | null = null;
   errorDetail = '';
   answer: OwnAnswer | null = null;
+  file: FileAnswer | null = null;
   status = 0;
   timer: ReturnType<typeof setTimeout> | null = null;
   /** The instance of a tunnel. */
@@ -150,6 +162,11 @@ export class Exchange implements Waiter {
     this.timer = null;
   }
 
+  /** What a step began and waited for has a fault. */
+  broke(error: unknown): void {
+    if (this.state !== 'finished') this.#bug(error);
+  }
+
   onOutcome(fetch: Filling): void {
     this.outcomeArrived?.(fetch);
   }
@@ -212,6 +229,7 @@ export class Exchange implements Waiter {
     this.lead?.end('failed');
     if (this.#held !== null) state.lent.give(this.#held);
     this.#held = null;
+    this.file?.stream?.destroy();
     const { refusal } = downstream;
     if (refusal !== null) {
       this.reason = refusal;

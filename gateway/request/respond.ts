@@ -9,7 +9,7 @@ import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, FileAnswer } from './exchange.ts';
 import { explainExchange, explanationField } from './explain.ts';
 
 const empty = new Uint8Array(0);
@@ -39,6 +39,28 @@ export function respondOwn(x: Exchange, status: number, own: Fields, body: strin
   applyChanges(fields, x.route?.responseHeaders ?? noChanges);
   addCacheStatus(x, fields, null);
   respondWhole(x, status, fields, Buffer.from(body), false);
+}
+
+/** The head of a file, or all of an answer without its bytes. True when they are to follow. Says nothing of a cache: none was asked. */
+export function respondFile(x: Exchange, file: FileAnswer): boolean {
+  const fields = [...file.fields];
+  applyChanges(fields, x.route?.responseHeaders ?? noChanges);
+  addCacheStatus(x, fields, null);
+  if (file.status === 304) {
+    respondNotModified(x, fields);
+    return false;
+  }
+  if (x.downstream.method === 'HEAD') {
+    respondHead(x, file.status, fields, file.bodyBytes);
+    return false;
+  }
+  if (file.stream === null) {
+    respondWhole(x, file.status, fields, empty, false);
+    return false;
+  }
+  x.status = file.status;
+  x.downstream.head(file.status, fields, file.bodyBytes, false);
+  return true;
 }
 
 /** A stored response, or the 304 that stands for it. `range` null = the whole. */

@@ -12,11 +12,12 @@ import type { RequestState } from '../tables/states.ts';
 import { deliver } from './deliver.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
 import { Exchange, type Steps } from './exchange.ts';
+import { file } from './file.ts';
 import { fetchAlone, look, wait } from './look.ts';
 import { respondError, respondOwn } from './respond.ts';
 import { tunnel } from './tunnel.ts';
 
-const steps: Steps = { receive, route, guard, look, wait, fetch: fetchAlone, deliver, answer, tunnel };
+const steps: Steps = { receive, route, guard, look, wait, fetch: fetchAlone, file, deliver, answer, tunnel };
 
 /** Takes a request from the edge and sees it through. Never throws: a bug in a step becomes a 500 and a line in the log. */
 export function acceptExchange(
@@ -68,6 +69,7 @@ function guard(x: Exchange): RequestState {
   const declared = fieldOf(downstream.fields, 'content-length');
   if (declared !== undefined && Number(declared) > route.limits.bodyBytes) return x.fail('body-too-large');
   const { action } = route;
+  if (action.kind === 'static') return 'file';
   if (action.kind === 'respond') return own(x, action.status, contentType(action.body), action.body);
   if (action.kind === 'redirect') {
     const location = redirectLocation(action.to, request);

@@ -10,13 +10,14 @@ export interface StateRow {
 const requestStates = {
   receive: { holds: 'a head came in; nothing of it is trusted', next: ['route', 'answer'] },
   route: { holds: 'target, host and fields are normalised; identity fields are ours', next: ['guard', 'answer'] },
-  guard: { holds: 'a route matched', next: ['look', 'fetch', 'tunnel', 'answer'] },
+  guard: { holds: 'a route matched', next: ['look', 'fetch', 'file', 'tunnel', 'answer'] },
   look: { holds: 'the route caches this method', next: ['deliver', 'fetch', 'wait', 'answer'] },
   wait: {
     holds: 'another request fetches the same key; its head is not there yet',
     next: ['wait', 'fetch', 'deliver', 'look', 'answer', 'finished'],
   },
   fetch: { holds: 'an upstream fetch runs for this request', next: ['deliver', 'look', 'answer', 'finished'] },
+  file: { holds: 'the route serves files; the disk is asked', next: ['deliver', 'answer', 'finished'] },
   deliver: { holds: 'the head is final; the body flows to the client', next: ['finished'] },
   answer: { holds: 'we answer ourselves: error, redirect, fixed response', next: ['finished'] },
   tunnel: { holds: 'the connection is handed over to an instance', next: ['answer', 'finished'] },

@@ -38,6 +38,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   undici: 'gateway/upstream/',
   'http-proxy-3': 'gateway/upstream/tunnel.ts',
   selfsigned: 'gateway/tls/local.ts',
+  '@fastify/send': 'gateway/upstream/static.ts',
 };
 
 /** Effects that come in as arguments in the pure layers: a global's member, or a bare global. */

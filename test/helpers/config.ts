@@ -1,6 +1,7 @@
 // Texts of gateway.yaml read without a disk: files and environment are arguments.
 
 import assert from 'node:assert/strict';
+import { basename, dirname } from 'node:path';
 import type { Config } from '../../gateway/config/config.ts';
 import { type LoadResult, parseConfig } from '../../gateway/config/load.ts';
 import type { Problem } from '../../gateway/config/problems.ts';
@@ -9,6 +10,8 @@ export interface Around {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Absolute path → text. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Absolute paths of folders. */
+  readonly folders?: readonly string[];
   readonly nowMs?: number;
 }
 
@@ -24,6 +27,13 @@ export function parseText(text: string, around: Around = {}): Promise<LoadResult
       if (found === undefined) throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' });
       return found;
     },
+    realFolder: async (path) => {
+      if (around.folders?.includes(path) === true) return path;
+      const code = around.files?.[path] === undefined ? 'ENOENT' : 'ENOTDIR';
+      throw Object.assign(new Error(`no folder ${path}`), { code });
+    },
+    foldersIn: async (path) =>
+      (around.folders ?? []).filter((folder) => dirname(folder) === path).map((folder) => basename(folder)),
   });
 }
 

@@ -2,9 +2,9 @@
 // reloaded, signalled, stopped. Nothing of the gateway is loaded into the test.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Child, startChild } from './child.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -22,8 +22,8 @@ export interface GatewayOptions {
    */
   readonly config: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Other files of the folder: name → content. */
-  readonly files?: Readonly<Record<string, string>>;
+  /** Other files of the folder: path → content. Folders are made. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** The program and its first arguments in place of `node gateway/main.ts`. */
   readonly command?: readonly [program: string, ...args: string[]];
   /** How long it may take until it is ready. */
@@ -111,7 +111,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-'));
   const file = join(folder, 'gateway.yaml');
   writeFileSync(file, completeConfig(options.config));
-  for (const [name, content] of Object.entries(options.files ?? {})) writeFileSync(join(folder, name), content);
+  for (const [name, content] of Object.entries(options.files ?? {})) {
+    mkdirSync(join(folder, dirname(name)), { recursive: true });
+    writeFileSync(join(folder, name), content);
+  }
 
   const [program, ...first] = options.command ?? [process.execPath, join(root, 'gateway/main.ts')];
   const env = { NO_COLOR: '1', ...options.env };

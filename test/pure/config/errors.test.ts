@@ -334,7 +334,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     text: routes('{ match: "/x" }'),
     code: 'no-action',
     at: '2:5',
-    message: /needs one of upstream, split, redirect, respond/,
+    message: /needs one of upstream, split, static, redirect, respond/,
   },
   'a route to two places': {
     text: routes('{ match: "/x", upstream: api, respond: 404 }'),

@@ -301,6 +301,8 @@ test('a file reader that fails in any way is a problem of that place', async () 
       env: {},
       nowMs: 0,
       readFile: () => Promise.reject(failure),
+      realFolder: () => Promise.reject(failure),
+      foldersIn: () => Promise.reject(failure),
     });
     assert.ok(!loaded.ok);
     assert.equal(loaded.problems[0]?.code, 'missing-file');

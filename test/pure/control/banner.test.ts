@@ -125,6 +125,7 @@ test('addresses, actions and cache rules in words', () => {
   assert.equal(urlOf('http', at(8080, '::1')), 'http://[::1]:8080');
   assert.equal(describeAction({ kind: 'redirect', to: 'https://a{target}', status: 308 }), '308 https://a{target}');
   assert.equal(describeAction({ kind: 'respond', status: 403, body: '' }), '403');
+  assert.equal(describeAction({ kind: 'static', folder: '/srv/www' }), 'files of /srv/www');
   assert.equal(
     describeAction({
       kind: 'upstream',
