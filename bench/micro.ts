@@ -144,6 +144,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       fillTable: new FillTable(memory.fills, 0),
       hitForMiss: new HitForMiss(memory.hitForMiss),
       purges,
+      contentBytes: 0,
       keptBytes: 0,
       keepBytes: 2 ** 20,
       count: () => {},

@@ -27,6 +27,8 @@ export interface WorkerState<F> {
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
+  /** Bytes of request bodies that are held because they are part of a key. */
+  contentBytes: number;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;
   /** What they may hold together. */

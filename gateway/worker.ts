@@ -54,6 +54,7 @@ const state: WorkerState<Filling> = {
   fillTable: new FillTable(birth.cache.fills, birth.row),
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),
   purges: new Purges(birth.cache.purges),
+  contentBytes: 0,
   keptBytes: 0,
   keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
   count: (name, n) => counters.add(name, n),

@@ -8,6 +8,8 @@ import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import { isKeyedByContent } from '../policy/content-key.ts';
+import { isSafe } from '../policy/invalidate.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
@@ -17,6 +19,7 @@ import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
+import { contentPart, uploadBytes } from './content.ts';
 import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
 import { invalidateAfter } from './invalidate.ts';
@@ -34,9 +37,14 @@ export function look(x: Exchange): RequestState {
   x.entry = null;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
-  // A body may decide the answer, and it is in no key.
-  if (x.upload !== null) return forward(x, 'bypass', 'request-body');
-  const key = cacheKey(request, rules);
+  let content = '';
+  if (x.upload !== null || isKeyedByContent(request.method)) {
+    const known = contentPart(x);
+    if (known === null) return 'read';
+    if ('skip' in known) return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', known.skip);
+    content = known.part;
+  }
+  const key = cacheKey(request, rules, content);
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
@@ -90,8 +98,8 @@ function shared(
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
   const personal = x.isPrivate && (rules.defaultTtlMs !== null || rules.ttlMs !== null || rules.heuristic > 0);
-  if (request.method !== 'GET' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
-    if (request.method !== 'GET') x.entry = null;
+  if (request.method === 'HEAD' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
+    if (request.method === 'HEAD') x.entry = null;
     return 'fetch';
   }
   if (x.key !== null && runtime.state.hitForMiss.isHitForMiss(x.key, nowMs)) {
@@ -212,12 +220,11 @@ function goAlone(x: Exchange): RequestState {
 export function fetchAlone(x: Exchange): RequestState | null {
   if (x.gone) return 'finished';
   const { request, route, runtime } = known(x);
-  const { upstream, downstream } = x;
+  const { upstream } = x;
   if (upstream === null) throw new Error('fetch without an upstream');
   const timeouts = route.timeouts[upstream.name];
   if (timeouts === undefined) throw new Error(`route ${route.name} has no timeouts for ${upstream.name}`);
   const target = upstreamPath(route, request);
-  const declared = fieldOf(downstream.fields, 'content-length');
   const fetch = new Fetch(
     {
       state: runtime.state,
@@ -231,7 +238,8 @@ export function fetchAlone(x: Exchange): RequestState | null {
       path: target.path,
       identity: identity(x, target.prefix),
       upload: x.upload,
-      uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
+      uploadBytes: uploadBytes(x),
+      invalidate: changes(route.cache, request.method) ? (head) => invalidateAfter(x, head) : null,
       key: x.key,
       fillKey: x.fillKey,
       lead: x.lead,
@@ -256,7 +264,6 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
     x.entry = outcome.entry;
     x.cacheWord = 'revalidated';
   } else if (outcome.kind === 'head') {
-    invalidateAfter(x, outcome.status, outcome.fields);
     x.entry = null;
     if (outcome.reason !== '') x.reason = outcome.reason;
     if (x.key === null || outcome.storing === null)
@@ -272,6 +279,11 @@ function forward(x: Exchange, why: Forward, reason: Reason): RequestState {
   x.reason = reason;
   x.cacheWord = 'bypass';
   return 'fetch';
+}
+
+/** Whether a request may change what is stored. A method that the route caches is declared to change nothing. */
+function changes(rules: CacheRules, method: string): boolean {
+  return !isSafe(method) && (rules.mode === 'off' || !rules.methods.includes(method));
 }
 
 function requestForbidsStoring(request: RequestHead): boolean {

@@ -62,6 +62,7 @@ function pair(): Pair {
     fillTable: own,
     hitForMiss: new HitForMiss(createHitForMissMemory()),
     purges: new Purges(createPurgeMemory()),
+    contentBytes: 0,
     keptBytes: 0,
     keepBytes: 0,
     count: () => {},
