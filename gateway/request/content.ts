@@ -29,7 +29,8 @@ export function read(x: Exchange): RequestState | null {
   if (x.gone) return 'finished';
   let long: ContentPart = { skip: 'body-too-large-for-key' };
   const accept = (bytes: number): boolean => {
-    if (x.contentBytes + bytes > LIMITS.keyedContentBytes) return false;
+    // Nothing is counted for an exchange that is over: nobody would give it back.
+    if (x.state !== 'read' || x.contentBytes + bytes > LIMITS.keyedContentBytes) return false;
     if (x.holdContent(bytes)) return true;
     long = { skip: 'keyed-bodies-full' };
     return false;
