@@ -27,12 +27,12 @@ export interface WorkerState<F> {
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
-  /** Bytes of request bodies that are held because they are part of a key. */
-  contentBytes: number;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;
   /** What they may hold together. */
   readonly keepBytes: number;
+  /** Bytes of request bodies that are held because they are part of a key. */
+  contentBytes: number;
   readonly count: (name: CounterName, n: number) => void;
   readonly now: () => number;
   readonly rnd: () => number;

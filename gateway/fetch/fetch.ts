@@ -23,6 +23,21 @@ import { describe, errorOf, type Outcome } from './outcome.ts';
 import { outgoingFields } from './prepare.ts';
 import type { Upload } from './upload.ts';
 
+/** The head of an answer, and when it was asked for and came. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly fields: Fields;
+  readonly requestMs: number;
+  readonly responseMs: number;
+}
+
+/** Where the answer to another method is stored as if GET had brought it. */
+export interface AsGet {
+  readonly key: string;
+  /** It counts as stored at that time (ms): newer than what its own request invalidated, and than nothing else. */
+  readonly storedMs: number;
+}
+
 /** Everything a fetch is told. */
 export interface FetchPlan {
   readonly state: WorkerState<Filling>;
@@ -37,6 +52,7 @@ export interface FetchPlan {
   /** Identity fields (X-Forwarded-*, Via, request id) for this hop. */
   readonly identity: Fields;
   readonly upload: Upload | null;
+  /** Its length as declared; null = unknown. What is held is as long as it is. */
   readonly uploadBytes: number | null;
   /** Primary cache key; null = the answer is not stored. */
   readonly key: string | null;
@@ -46,26 +62,6 @@ export interface FetchPlan {
   readonly lead: Lead | null;
   /** What to validate; null = fetch whole. */
   readonly stale: StoredEntry | null;
-  /**
-   * For a request that may change something: called with the final head, before it is decided what is stored. Ends what no
-   * longer holds (RFC 9111 4.4) and says under what this answer is stored as a GET's (RFC 9110 9.3.3), null = it is not.
-   */
-  readonly invalidate: ((head: AnswerHead) => AsGet | null) | null;
-}
-
-/** The head of an answer, and when it was asked for and came. */
-export interface AnswerHead {
-  readonly status: number;
-  readonly fields: Fields;
-  readonly requestMs: number;
-  readonly responseMs: number;
-}
-
-/** Where the answer to another method is stored as if GET had brought it. */
-export interface AsGet {
-  readonly key: string;
-  /** It counts as stored at that time (ms): newer than what its own request invalidated, and than nothing else. */
-  readonly storedMs: number;
 }
 
 const none: ReadonlySet<Instance> = new Set();
@@ -83,6 +79,11 @@ export class Fetch implements Source, Filling {
   storedKey = '';
   instance: Instance | null = null;
   tries = 0;
+  /**
+   * For a request that may change something: called with the final head, before it is decided what is stored. Ends what no
+   * longer holds (RFC 9111 4.4) and says under what this answer is stored as a GET's (RFC 9110 9.3.3), null = it is not.
+   */
+  invalidate: ((head: AnswerHead) => AsGet | null) | null = null;
   readonly #tried = new Set<Instance>();
   readonly #waiters = new Set<Waiter>();
   #leader: Waiter | null = null;
@@ -215,7 +216,7 @@ export class Fetch implements Source, Filling {
         path: plan.path,
         fields: ['host', host, ...this.#fields],
         body: plan.upload === null ? null : plan.upload.open(),
-        bodyBytes: plan.uploadBytes,
+        bodyBytes: plan.upload?.heldBytes ?? plan.uploadBytes,
         timeouts: plan.timeouts,
       },
       this.#handlers(),
@@ -257,7 +258,7 @@ export class Fetch implements Source, Filling {
     const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
     const fields = withoutFields(received, framing);
     const head = { status, fields, requestMs: this.startedMs, responseMs: this.headMs };
-    const asGet = plan.invalidate?.(head) ?? null;
+    const asGet = this.invalidate?.(head) ?? null;
     if (asGet !== null) plan = this.#become(asGet);
     const verdict = this.#verdict(status, fields, bodyBytes);
     let storing: { head: StoredHead; vary: readonly string[] } | null = null;

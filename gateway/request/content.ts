@@ -46,8 +46,3 @@ export function read(x: Exchange): RequestState | null {
   });
   return null;
 }
-
-/** How long the body that goes to the upstream is; null = that is not known. */
-export function uploadBytes(x: Exchange): number | null {
-  return x.upload === null ? null : (x.upload.heldBytes ?? bodyBytesOf(x.downstream.fields));
-}

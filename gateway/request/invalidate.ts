@@ -4,13 +4,19 @@
 import type { AnswerHead, AsGet } from '../fetch/fetch.ts';
 import type { RequestHead } from '../http/request.ts';
 import { answersGet } from '../policy/content-location.ts';
-import { type InvalidatedTarget, invalidatedTargets } from '../policy/invalidate.ts';
+import { type InvalidatedTarget, invalidatedTargets, isSafe } from '../policy/invalidate.ts';
 import { cacheKey } from '../policy/key.ts';
 import { matchRoute } from '../route/match.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Methods that routes may cache, each perhaps on another route, with other rules of the key. */
 const CACHED_METHODS = ['GET', 'QUERY', 'POST'] as const;
+
+/** Whether a request may change what is stored. A method that its route caches is declared to change nothing. */
+export function mayChange({ request, route }: Exchange): boolean {
+  if (request === null || isSafe(request.method)) return false;
+  return route === null || route.cache.mode === 'off' || !route.cache.methods.includes(request.method);
+}
 
 /**
  * Writes the targets into the purge log, each under the key rules of the routes that cache it. Returns under what this very

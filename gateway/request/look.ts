@@ -9,7 +9,6 @@ import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { isKeyedByContent } from '../policy/content-key.ts';
-import { isSafe } from '../policy/invalidate.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
@@ -19,10 +18,10 @@ import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
-import { contentPart, uploadBytes } from './content.ts';
+import { contentPart } from './content.ts';
 import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
-import { invalidateAfter } from './invalidate.ts';
+import { invalidateAfter, mayChange } from './invalidate.ts';
 
 /** How often one request waits for others before it goes alone. */
 const MOST_WAITS = 2;
@@ -220,11 +219,12 @@ function goAlone(x: Exchange): RequestState {
 export function fetchAlone(x: Exchange): RequestState | null {
   if (x.gone) return 'finished';
   const { request, route, runtime } = known(x);
-  const { upstream } = x;
+  const { upstream, downstream } = x;
   if (upstream === null) throw new Error('fetch without an upstream');
   const timeouts = route.timeouts[upstream.name];
   if (timeouts === undefined) throw new Error(`route ${route.name} has no timeouts for ${upstream.name}`);
   const target = upstreamPath(route, request);
+  const declared = fieldOf(downstream.fields, 'content-length');
   const fetch = new Fetch(
     {
       state: runtime.state,
@@ -238,8 +238,7 @@ export function fetchAlone(x: Exchange): RequestState | null {
       path: target.path,
       identity: identity(x, target.prefix),
       upload: x.upload,
-      uploadBytes: uploadBytes(x),
-      invalidate: changes(route.cache, request.method) ? (head) => invalidateAfter(x, head) : null,
+      uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
       key: x.key,
       fillKey: x.fillKey,
       lead: x.lead,
@@ -251,6 +250,7 @@ export function fetchAlone(x: Exchange): RequestState | null {
   x.lead = null;
   x.fetch = fetch;
   x.follows = false;
+  if (mayChange(x)) fetch.invalidate = (head) => invalidateAfter(x, head);
   x.outcomeArrived = () => x.resume(leaderNext(x, fetch));
   x.onGone = () => fetch.abandon(x);
   fetch.start(x);
@@ -279,11 +279,6 @@ function forward(x: Exchange, why: Forward, reason: Reason): RequestState {
   x.reason = reason;
   x.cacheWord = 'bypass';
   return 'fetch';
-}
-
-/** Whether a request may change what is stored. A method that the route caches is declared to change nothing. */
-function changes(rules: CacheRules, method: string): boolean {
-  return !isSafe(method) && (rules.mode === 'off' || !rules.methods.includes(method));
 }
 
 function requestForbidsStoring(request: RequestHead): boolean {
