@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { after, before, beforeEach, test } from 'node:test';
 import { type Answer, type Call, call } from '../helpers/client.ts';
 import { createHttp2Client, textOf } from '../helpers/clients.ts';
@@ -261,6 +262,19 @@ test('a body that stops coming is answered 408 and reaches nobody', async () => 
   assert.equal(line.status, 408);
   assert.equal(seen().length, 0);
   client.destroy();
+});
+
+test('over HTTP/2 a body that stops coming is answered 408 as well, and other streams go on', async () => {
+  origin.answer(echoing());
+  const ca = readFileSync(join(gateway.folder, 'certs/ca.pem'), 'utf8');
+  const client = await createHttp2Client(gateway.https, ca, '127.0.0.1');
+  const body = new PassThrough();
+  body.write('half');
+  const late = client.send(path, { method: 'QUERY', body });
+  assert.equal((await client.send(path, { method: 'QUERY', body: 'whole' })).status, 200);
+  assert.equal((await late).status, 408);
+  assert.equal(seen().length, 1);
+  client.close();
 });
 
 test('a client that waits for leave to send its body gets it, whether the answer is stored or not', async () => {
