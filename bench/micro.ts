@@ -152,6 +152,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       backgroundFetches: 0,
       keptBytes: 0,
       keepBytes: 2 ** 20,
+      contentBytes: 0,
       count: () => {},
       now: () => NOW_MS,
       rnd: () => 0.5,

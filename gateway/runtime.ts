@@ -35,6 +35,8 @@ export interface WorkerState<F> {
   keptBytes: number;
   /** What they may hold together. */
   readonly keepBytes: number;
+  /** Bytes of request bodies that are held because they are part of a key. */
+  contentBytes: number;
   readonly count: (name: CounterName, n: number) => void;
   readonly now: () => number;
   readonly rnd: () => number;

@@ -60,6 +60,7 @@ const state: WorkerState<Filling> = {
   backgroundFetches: 0,
   keptBytes: 0,
   keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
+  contentBytes: 0,
   count: (name, n) => counters.add(name, n),
   now: Date.now,
   rnd: Math.random,

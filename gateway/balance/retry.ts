@@ -26,15 +26,15 @@ export type RetryWord = keyof typeof words;
 export interface RetryQuestion {
   readonly failure: { readonly word: RetryWord; readonly sent: boolean };
   readonly method: string;
-  /** No body, or none of it was taken from the client yet. */
+  /** No body, none of it was taken from the client yet, or all of it is held. */
   readonly bodyReplayable: boolean;
   readonly headSentToClient: boolean;
   /** Tries made so far, 1 after the first. */
   readonly attempt: number;
 }
 
-// RFC 9110 9.2.2.
-const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+// RFC 9110 9.2.2, RFC 10008 2 for QUERY.
+const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY', 'PUT', 'DELETE']);
 
 /** True when another try can do no harm. The caller still asks the budget. */
 export function mayRetry(question: RetryQuestion): boolean {
@@ -43,6 +43,6 @@ export function mayRetry(question: RetryQuestion): boolean {
   const rule = words[failure.word];
   if (rule === 'never') return false;
   if (!failure.sent) return true;
-  if (rule === 'safe') return method === 'GET' || method === 'HEAD';
+  if (rule === 'safe') return method === 'GET' || method === 'HEAD' || method === 'QUERY';
   return idempotent.has(method);
 }

@@ -309,7 +309,7 @@ const longForm = z
       .min(1, 'must name at least one of GET, HEAD, POST and QUERY')
       .prefault(['GET', 'HEAD'])
       .describe(
-        'Methods that may be answered from the cache. POST and QUERY have the digest of their body in the key; name them only where they change nothing.',
+        'Methods that may be answered from the cache. POST and QUERY have a digest of their body and of the fields that describe it in the key; bodies over 64KiB are passed on and not cached. Name POST only where it changes nothing: an answer from the cache means that the POST reaches no server, and a POST of such a route invalidates nothing.',
       ),
   })
   .transform(

@@ -3,6 +3,7 @@
 
 import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
+import { mayBeConditional } from '../http/conditional.ts';
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
@@ -24,6 +25,21 @@ import { describe, errorOf, type Outcome } from './outcome.ts';
 import { outgoingFields } from './prepare.ts';
 import type { Upload } from './upload.ts';
 
+/** The head of an answer, and when it was asked for and came. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly fields: Fields;
+  readonly requestMs: number;
+  readonly responseMs: number;
+}
+
+/** Where the answer to another method is stored as if GET had brought it. */
+export interface AsGet {
+  readonly key: string;
+  /** It counts as stored at that time (ms): newer than what its own request invalidated, and than nothing else. */
+  readonly storedMs: number;
+}
+
 /** Everything a fetch is told. */
 export interface FetchPlan {
   readonly state: WorkerState<Filling>;
@@ -38,6 +54,7 @@ export interface FetchPlan {
   /** Identity fields (X-Forwarded-*, Via, request id) for this hop. */
   readonly identity: Fields;
   readonly upload: Upload | null;
+  /** Its length as declared; null = unknown. What is held is as long as it is. */
   readonly uploadBytes: number | null;
   /** Primary cache key; null = the answer is not stored. */
   readonly key: string | null;
@@ -58,7 +75,7 @@ const framing: ReadonlySet<string> = new Set(['content-length']);
 const conditionals: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
 
 export class Fetch implements Source, Filling {
-  readonly plan: FetchPlan;
+  plan: FetchPlan;
   readonly startedMs: number;
   /** When the final head came; 0 = not yet. */
   headMs = 0;
@@ -68,6 +85,11 @@ export class Fetch implements Source, Filling {
   storedKey = '';
   instance: Instance | null = null;
   tries = 0;
+  /**
+   * For a request that may change something: called with the final head, before it is decided what is stored. Ends what no
+   * longer holds (RFC 9111 4.4) and says under what this answer is stored as a GET's (RFC 9110 9.3.3), null = it is not.
+   */
+  invalidate: ((head: AnswerHead) => AsGet | null) | null = null;
   readonly #tried = new Set<Instance>();
   readonly #waiters = new Set<Waiter>();
   #leader: Waiter | null = null;
@@ -77,6 +99,8 @@ export class Fetch implements Source, Filling {
   #totalTimer: ReturnType<typeof setTimeout> | null = null;
   #timedOut = false;
   #stale: StoredEntry | null;
+  /** What was purged at this time (ms) or later takes with it what this fetch brings. */
+  #fenceMs: number;
   /** The 304 spoke of another representation than the stored one. */
   #unconfirmed = false;
   /** The entry in the arena that other workers follow; null = none yet, or none any more. */
@@ -89,6 +113,7 @@ export class Fetch implements Source, Filling {
     this.plan = plan;
     this.#stale = plan.stale;
     this.startedMs = nowMs;
+    this.#fenceMs = nowMs;
   }
 
   /** Begins. The leader's outcome comes later, never from within this call; null = it has none, it runs in the background. */
@@ -169,7 +194,8 @@ export class Fetch implements Source, Filling {
   #prepare(): Fields {
     const { plan } = this;
     let fields: Fields = plan.request.fields;
-    if (this.#stale !== null) fields = conditionalFields(fields, this.#stale.head);
+    if (this.#stale !== null && mayBeConditional(plan.request.method))
+      fields = conditionalFields(fields, this.#stale.head);
     // A shared fetch asks for the whole: the client's own conditions are judged against what comes.
     else if (plan.fillKey !== null) fields = withoutFields(fields, conditionals);
     return outgoingFields(fields, plan.route.requestHeaders, plan.identity);
@@ -203,7 +229,7 @@ export class Fetch implements Source, Filling {
         path: plan.path,
         fields: ['host', host, ...this.#fields],
         body: plan.upload === null ? null : plan.upload.open(),
-        bodyBytes: plan.uploadBytes,
+        bodyBytes: plan.upload?.heldBytes ?? plan.uploadBytes,
         timeouts: plan.timeouts,
       },
       this.#handlers(),
@@ -234,10 +260,10 @@ export class Fetch implements Source, Filling {
   }
 
   #onHead(status: number, received: Fields): void {
-    const { plan } = this;
+    let { plan } = this;
     this.headMs = plan.state.now();
     this.#go('head');
-    if (status === 304 && this.#stale !== null) {
+    if (status === 304 && this.#stale !== null && mayBeConditional(plan.request.method)) {
       if (confirmsStored(this.#stale.head, received)) this.#validated(this.#stale, received);
       else this.#unconfirmed = true;
       return;
@@ -245,6 +271,9 @@ export class Fetch implements Source, Filling {
     if (this.#standsIn(status)) return this.#serveStale(status, null, '');
     const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
     const fields = withoutFields(received, framing);
+    const head = { status, fields, requestMs: this.startedMs, responseMs: this.headMs };
+    const asGet = this.invalidate?.(head) ?? null;
+    if (asGet !== null) plan = this.#become(asGet);
     const verdict = this.#verdict(status, fields, bodyBytes);
     let storing: { head: StoredHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
@@ -254,7 +283,7 @@ export class Fetch implements Source, Filling {
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';
       else {
         // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
-        storing = { head: { ...verdict.head, storedMs: this.startedMs }, vary: verdict.vary };
+        storing = { head: { ...verdict.head, storedMs: this.#fenceMs }, vary: verdict.vary };
       }
     } else if (verdict !== null) {
       reason = verdict.reason;
@@ -276,6 +305,14 @@ export class Fetch implements Source, Filling {
     if (this.#mayGrow && storing !== null && bodyBytes !== null) setImmediate(() => this.#awaitWanted());
     this.#tell();
     this.#letGo();
+  }
+
+  /** From here on this is the fetch of a GET: its answer came to another method. */
+  #become(asGet: AsGet): FetchPlan {
+    const { plan } = this;
+    this.#fenceMs = asGet.storedMs;
+    this.plan = { ...plan, key: asGet.key, request: { ...plan.request, method: 'GET' } };
+    return this.plan;
   }
 
   /** Another worker may come while the upstream is silent. Most bodies are whole by now. */
@@ -485,6 +522,8 @@ export class Fetch implements Source, Filling {
   }
 
   #tell(): void {
+    // No further attempt will want the request body.
+    this.plan.upload?.forget();
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) waiter.onOutcome(this);
@@ -492,7 +531,7 @@ export class Fetch implements Source, Filling {
 
   /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
   #purged(): boolean {
-    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.startedMs);
+    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.#fenceMs);
   }
 
   /** Nobody joins any more, here or in another worker. */

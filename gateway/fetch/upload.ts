@@ -1,7 +1,11 @@
 // A client's request body on its way to upstreams: read only when an attempt asks for it, counted, cut at the route's
-// limit, and never destroyed by an attempt that failed before it took a byte, so that another attempt may have it.
+// limit, and never destroyed by an attempt that failed before it took a byte, so that another attempt may have it. A short
+// one may be held in memory first, because it is part of the cache key: then any number of attempts may have it.
 
 import { Readable } from 'node:stream';
+
+/** Bytes an attempt may be ahead of its connection. */
+const HIGH_WATER_BYTES = 65_536;
 
 export class Upload {
   /** Bytes taken from the client so far. */
@@ -11,10 +15,16 @@ export class Upload {
   readonly #source: Readable;
   readonly #maxBytes: number;
   readonly #allow: () => void;
-  #touched = false;
+  #listening = false;
+  /** An attempt has taken bytes that no other can have any more. */
+  #taken = false;
   #ended = false;
   #failed = false;
   #current: Readable | null = null;
+  /** What was read before any attempt took a byte. */
+  #front: Buffer[] = [];
+  #holding: { readonly accept: (bytes: number) => boolean; readonly done: (held: Held) => void } | null = null;
+  #held: Buffer | null = null;
 
   /** `allow` is called before the first byte is read (it answers Expect: 100-continue). `maxBytes` bounds the body. */
   constructor(source: Readable, maxBytes: number, allow: () => void) {
@@ -25,17 +35,44 @@ export class Upload {
 
   /** Whether an attempt may still have the whole body. */
   get replayable(): boolean {
-    return !this.#touched && !this.#failed;
+    return this.#held !== null || (!this.#taken && !this.#failed);
+  }
+
+  /** Length of a body that is held; null = it is not. */
+  get heldBytes(): number | null {
+    return this.#held?.length ?? null;
+  }
+
+  /**
+   * Reads the body into memory, before any attempt: as long as `accept` takes its chunks by their length. `done` is called
+   * once, and never from within this call. Once it is held whole, attempts have it from memory, also at the same time and
+   * after the client left. Else what was read stands in front of the rest, for one attempt, as if it had not been read.
+   */
+  hold(accept: (bytes: number) => boolean, done: (held: Held) => void): void {
+    this.#holding = { accept, done };
+    // A source that is broken already is found to be so at once.
+    queueMicrotask(() => {
+      this.#listen();
+      if (this.#holding !== null) this.#source.resume();
+    });
+  }
+
+  /** Lets go of what is held: no attempt will ask for it any more. Those that run have it all the same. */
+  forget(): void {
+    if (this.#held === null) return;
+    this.#held = null;
+    this.#failed = true;
   }
 
   /** The body for one attempt. Destroying it leaves the client's side alone. */
   open(): Readable {
+    if (this.#held !== null) return fromBytes(this.#held);
     const stream = new Readable({
-      highWaterMark: 65_536,
+      highWaterMark: HIGH_WATER_BYTES,
       read: () => this.#pull(stream),
       destroy: (error, done) => {
         if (this.#current === stream) this.#current = null;
-        if (this.#touched && !this.#ended) this.#source.pause();
+        if (this.#listening && !this.#ended) this.#source.pause();
         done(error);
       },
     });
@@ -46,18 +83,24 @@ export class Upload {
 
   #pull(stream: Readable): void {
     if (this.#current !== stream) return;
-    if (!this.#touched) {
-      this.#touched = true;
-      this.#allow();
-      this.#source.on('data', (chunk: Buffer) => this.#take(chunk));
-      this.#source.on('end', () => this.#end());
-      this.#source.on('error', () => this.#fail());
-      this.#source.on('close', () => this.#fail());
-      // Already broken before anybody read: no further event will tell.
-      if (this.#source.destroyed && !this.#source.readableEnded) this.#fail();
-    }
+    this.#taken = true;
+    this.#listen();
+    let goesOn = true;
+    for (const chunk of this.#front.splice(0)) goesOn = stream.push(chunk) && goesOn;
     if (this.#ended) stream.push(null);
-    else this.#source.resume();
+    else if (goesOn) this.#source.resume();
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    this.#allow();
+    this.#source.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.#source.on('end', () => this.#end());
+    this.#source.on('error', () => this.#fail());
+    this.#source.on('close', () => this.#fail());
+    // Already broken before anybody read: no further event will tell.
+    if (this.#source.destroyed && !this.#source.readableEnded) this.#fail();
   }
 
   #take(chunk: Buffer): void {
@@ -67,19 +110,51 @@ export class Upload {
       this.#fail();
       return;
     }
-    if (this.#current !== null && !this.#current.push(chunk)) this.#source.pause();
+    if (this.#taken) {
+      if (this.#current !== null && !this.#current.push(chunk)) this.#source.pause();
+      return;
+    }
+    this.#front.push(chunk);
+    if (this.#holding?.accept(chunk.length) !== true) {
+      this.#source.pause();
+      this.#tell('long');
+    }
   }
 
   #end(): void {
     if (this.#failed) return;
     this.#ended = true;
-    this.#current?.push(null);
+    if (this.#holding !== null) {
+      this.#held = Buffer.concat(this.#front.splice(0));
+      this.#tell(this.#held);
+    } else this.#current?.push(null);
   }
 
   #fail(): void {
     if (this.#ended || this.#failed) return;
     this.#failed = true;
+    this.#front = [];
     this.#source.pause();
     this.#current?.destroy(new Error(this.tooLarge ? 'the request body is too large' : 'the request body ended early'));
+    this.#tell('failed');
   }
+
+  #tell(held: Held): void {
+    const holding = this.#holding;
+    this.#holding = null;
+    holding?.done(held);
+  }
+}
+
+/** The whole body; `long`: it is not accepted whole; `failed`: it went over the limit, or the client broke off. */
+export type Held = Buffer | 'long' | 'failed';
+
+function fromBytes(bytes: Buffer): Readable {
+  return new Readable({
+    highWaterMark: HIGH_WATER_BYTES,
+    read() {
+      if (bytes.length > 0) this.push(bytes);
+      this.push(null);
+    },
+  });
 }

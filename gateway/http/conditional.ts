@@ -105,3 +105,11 @@ export function preconditionFails(requestFields: Fields, current: Validators): b
 export function hasOriginPrecondition(requestFields: Fields): boolean {
   return hasField(requestFields, 'if-match') || hasField(requestFields, 'if-unmodified-since');
 }
+
+/**
+ * Whether If-None-Match and If-Modified-Since ask for a 304 with this method. With any other, POST among them, a matching
+ * If-None-Match is answered 412 and If-Modified-Since means nothing (RFC 9110 13.1.2, 13.1.3; RFC 10008 2.6 for QUERY).
+ */
+export function mayBeConditional(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'QUERY';
+}

@@ -14,6 +14,32 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TR
 
 const NONE: readonly InvalidatedTarget[] = [];
 
+/** Whether a method changes nothing. One we do not know may. */
+export function isSafe(method: string): boolean {
+  return SAFE_METHODS.has(method);
+}
+
+/** What a target URL is relative to: the request's own. */
+export interface RequestedUrl {
+  readonly scheme: string;
+  readonly authority: string;
+  readonly path: string;
+  readonly query: string;
+}
+
+/** The request's URL, for resolveTarget; null when it cannot be read as one. */
+export function baseUrl(request: RequestedUrl): URL | null {
+  return URL.parse(`${request.scheme}://${request.authority}${request.path}${request.query}`);
+}
+
+/** The target that a Location or Content-Location names, or null when it is of another origin or no target of ours. */
+export function resolveTarget(value: string, base: URL): InvalidatedTarget | null {
+  const url = URL.parse(value, base);
+  if (url === null || url.origin !== base.origin) return null;
+  const path = normalisePath(url.pathname);
+  return path === null || !isQuery(url.search) ? null : { path, query: url.search };
+}
+
 /**
  * The targets whose stored responses no longer hold after this answer: the request's own, and those of Location and
  * Content-Location where they have the same origin (others are refused: one origin must not empty another's cache).
@@ -22,21 +48,18 @@ const NONE: readonly InvalidatedTarget[] = [];
 export function invalidatedTargets(
   method: string,
   status: number,
-  request: { readonly scheme: string; readonly authority: string; readonly path: string; readonly query: string },
+  request: RequestedUrl,
   responseFields: Fields,
 ): readonly InvalidatedTarget[] {
   if (SAFE_METHODS.has(method) || status < 200 || status > 399) return NONE;
   const targets: InvalidatedTarget[] = [{ path: request.path, query: request.query }];
-  const base = URL.parse(`${request.scheme}://${request.authority}${request.path}${request.query}`);
+  const base = baseUrl(request);
   if (base === null) return targets;
   for (const name of ['location', 'content-location']) {
     for (const value of fieldsOf(responseFields, name)) {
-      const url = URL.parse(value, base);
-      if (url === null || url.origin !== base.origin) continue;
-      const path = normalisePath(url.pathname);
-      if (path === null || !isQuery(url.search)) continue;
-      if (!targets.some((known) => known.path === path && known.query === url.search))
-        targets.push({ path, query: url.search });
+      const target = resolveTarget(value, base);
+      if (target !== null && !targets.some((known) => known.path === target.path && known.query === target.query))
+        targets.push(target);
     }
   }
   return targets;

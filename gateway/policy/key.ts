@@ -25,15 +25,16 @@ export interface KeyedRequest {
 
 /**
  * The primary key, or null when it is longer than LIMITS.cacheKeyBytes. It begins with the URL, so that a purge by
- * prefix is a prefix of it. HEAD asks for what GET gets; any other method has keys of its own.
+ * prefix is a prefix of it. HEAD asks for what GET gets; any other method has keys of its own, with what the request's
+ * `content` adds (content-key.ts).
  */
-export function cacheKey(request: KeyedRequest, rules: CacheRules): string | null {
+export function cacheKey(request: KeyedRequest, rules: CacheRules, content = ''): string | null {
   let key = `${request.scheme}://${request.authority}${request.path}`;
   const { queryIgnore, querySort, headers, cookies } = rules.key;
   if (request.query !== '') {
     key += queryIgnore.length === 0 && !querySort ? request.query : reducedQuery(request.query, queryIgnore, querySort);
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') key += `\nmethod ${request.method}`;
+  if (request.method !== 'GET' && request.method !== 'HEAD') key += `\nmethod ${request.method}${content}`;
   for (const name of headers) key += `\nheader ${name}${keyPart(selectingValue(name, request.fields))}`;
   for (const name of cookies) key += `\ncookie ${name}${keyPart(cookieValue(request.fields, name))}`;
   return key.length > LIMITS.cacheKeyBytes ? null : key;

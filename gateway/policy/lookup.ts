@@ -1,8 +1,8 @@
 // Whether a request may be answered from the store at all, decided before the store is asked. Pure.
 
 import type { CacheRules } from '../config/config.ts';
-import { hasOriginPrecondition } from '../http/conditional.ts';
-import type { Fields } from '../http/fields.ts';
+import { hasOriginPrecondition, mayBeConditional } from '../http/conditional.ts';
+import { type Fields, hasField } from '../http/fields.ts';
 import type { Reason } from '../tables/reasons.ts';
 
 export type LookupVerdict = { readonly look: true } | { readonly look: false; readonly reason: Reason };
@@ -23,7 +23,12 @@ export function mayLookUp(
   if (rules.mode === 'off') return ROUTE_OFF;
   if (!rules.methods.includes(request.method)) return METHOD;
   if (hasOriginPrecondition(request.fields)) return PRECONDITION;
+  if (!mayBeConditional(request.method) && hasCondition(request.fields)) return PRECONDITION;
   return LOOK;
+}
+
+function hasCondition(fields: Fields): boolean {
+  return hasField(fields, 'if-none-match') || hasField(fields, 'if-modified-since');
 }
 
 /**

@@ -3,10 +3,12 @@
 
 import type { CacheRules } from '../config/config.ts';
 import { parseRequestCacheControl, parseResponseCacheControl, type ResponseControl } from '../http/cache-control.ts';
+import { mayBeConditional } from '../http/conditional.ts';
 import { formatDate, parseDate } from '../http/dates.ts';
 import { countField, type Fields, fieldOf, fieldsOf, hasField, setField } from '../http/fields.ts';
 import { HOP_BY_HOP } from '../http/hop.ts';
 import type { Reason } from '../tables/reasons.ts';
+import { isKeyedByContent } from './content-key.ts';
 import type { StoredHead } from './facts.ts';
 import { bornMs, dateOf, type Freshness, freshnessOf, isHeuristicStatus } from './freshness.ts';
 import { normaliseVary } from './key.ts';
@@ -50,6 +52,9 @@ const ALWAYS_PRIVATE: readonly string[] = ['authorization', 'cookie', 'proxy-aut
 /** Whether this response may be stored, and as what. Takes it as it came, says why not by the first rule against it. */
 export function mayStore(input: StoreInput): StoreVerdict {
   const { rules, requestFields, responseFields, status } = input;
+  // RFC 9110 9.3.3 asks for explicit freshness after POST; a guess from Last-Modified suits the result of a QUERY no better.
+  if (rules.heuristic > 0 && isKeyedByContent(input.method))
+    return mayStore({ ...input, rules: { ...rules, heuristic: 0 } });
   if (rules.mode === 'off') return refuse('route-off', false);
   // A HEAD's answer has no body to keep; its key is GET's.
   if (input.method === 'HEAD' || !rules.methods.includes(input.method)) return refuse('method', false);
@@ -75,7 +80,7 @@ export function mayStore(input: StoreInput): StoreVerdict {
   // Whatever is not the origin's own explicit word is ours, with what DESIGN 5.6 asks of it.
   const ours = freshness.source !== 'origin';
   const head = storedHead(input, control, freshness, ours);
-  const reason = whyUseless(head, status, control, freshness);
+  const reason = whyUseless(input, head, control, freshness);
   // A failing origin recovers: an error without a lifetime does not mark its key.
   if (reason !== null) return refuse(reason, status < 500);
   if (input.bodyBytes !== null && input.bodyBytes > rules.maxObjectBytes) return refuse('too-large', true);
@@ -133,8 +138,14 @@ function keepsCookie(fields: Fields, control: ResponseControl, name: string): bo
 }
 
 /** Why a head that may be stored would never be of use, or null. */
-function whyUseless(head: StoredHead, status: number, control: ResponseControl, freshness: Freshness): Reason | null {
-  const hasValidator = head.etag !== '' || head.lastModified !== '';
+function whyUseless(
+  { method, status }: StoreInput,
+  head: StoredHead,
+  control: ResponseControl,
+  freshness: Freshness,
+): Reason | null {
+  // What cannot be asked for conditionally is of use only while it is fresh.
+  const hasValidator = mayBeConditional(method) && (head.etag !== '' || head.lastModified !== '');
   // RFC 9111 3: without the origin's explicit word only statuses cacheable by default, and of errors none.
   const implicit = freshness.source === 'none';
   if (implicit && !control.public && (!isHeuristicStatus(status) || status >= 500)) return 'status';

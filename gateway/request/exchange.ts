@@ -9,11 +9,13 @@ import type { Filling, Waiter } from '../fetch/filling.ts';
 import type { Upload } from '../fetch/upload.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import type { ContentPart } from '../policy/content-key.ts';
 import type { Runtime } from '../runtime.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
 import { cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
+import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
 import type { Instance, Upstream } from '../upstream/upstream.ts';
@@ -57,6 +59,10 @@ export class Exchange implements Waiter {
   route: RouteConfig | null = null;
   upstream: Upstream | null = null;
   upload: Upload | null = null;
+  /** What the content of the request adds to its key; null = not known yet. */
+  content: ContentPart | null = null;
+  /** Bytes of it that are held in memory. */
+  contentBytes = 0;
   /** Primary cache key; null = nothing is looked up or stored. */
   key: string | null = null;
   /** Where requests for the same response meet; null = alone. */
@@ -98,6 +104,8 @@ export class Exchange implements Waiter {
   #gone = false;
   #driving = false;
   #held: StoredEntry | null = null;
+  /** Bytes of a request body that is no longer held. */
+  #bytesIn = 0;
 
   constructor(runtime: Runtime<Filling>, downstream: Downstream, upgrade: UpgradeRequest | null, steps: Steps) {
     this.runtime = runtime;
@@ -133,6 +141,15 @@ export class Exchange implements Waiter {
     if (this.#held !== null) lent.give(this.#held);
     this.#held = entry;
     this.entry = entry;
+    return true;
+  }
+
+  /** Counts bytes of content that are to be held for the key; false, and they are not counted: it would be too many. */
+  holdContent(bytes: number): boolean {
+    const { state } = this.runtime;
+    if (state.contentBytes + bytes > LIMITS.keyedContentsBytes) return false;
+    this.contentBytes += bytes;
+    state.contentBytes += bytes;
     return true;
   }
 
@@ -206,6 +223,16 @@ export class Exchange implements Waiter {
     const trace = this.runtime.state.trace;
     if (trace !== null) trace(`${this.request?.requestId ?? '-'} request ${this.state} → ${next}`);
     this.state = next;
+    // Whoever may still need a body that was held has it from its own fetch.
+    if (this.contentBytes > 0 && next === 'deliver') this.#releaseContent();
+  }
+
+  #releaseContent(): void {
+    this.runtime.state.contentBytes -= this.contentBytes;
+    this.contentBytes = 0;
+    if (this.upload === null || this.upload.heldBytes === null) return;
+    this.#bytesIn = this.upload.bytes;
+    this.upload = null;
   }
 
   #closed(clean: boolean): void {
@@ -230,6 +257,7 @@ export class Exchange implements Waiter {
     if (this.#held !== null) state.lent.give(this.#held);
     this.#held = null;
     this.file?.stream?.destroy();
+    this.#releaseContent();
     const { refusal } = downstream;
     if (refusal !== null) {
       this.reason = refusal;
@@ -238,7 +266,7 @@ export class Exchange implements Waiter {
     }
     const nowMs = state.now();
     const bytesOut = downstream.bodyBytesSent + this.tunnelBytesOut;
-    const bytesIn = (this.upload?.bytes ?? 0) + this.tunnelBytesIn;
+    const bytesIn = this.#bytesIn + (this.upload?.bytes ?? 0) + this.tunnelBytesIn;
     state.count('requests_active', -1);
     state.count('bytes_in', bytesIn);
     state.count('bytes_out', bytesOut);

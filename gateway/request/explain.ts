@@ -7,6 +7,7 @@ import { type AdmitHead, admit } from '../guard/admit.ts';
 import type { AddressList } from '../http/address.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import type { RequestHead } from '../http/request.ts';
+import { contentKey, isKeyedByContent } from '../policy/content-key.ts';
 import type { StoredHead } from '../policy/facts.ts';
 import { cacheKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
@@ -94,7 +95,9 @@ export function explainRequest(view: ExplainView, head: AdmitHead, nowMs: number
   if (route.action.kind !== 'upstream') return { ...base, verdict: { cache: 'none' } };
   const may = mayLookUp(request, route.cache);
   if (!may.look) return { ...base, verdict: { cache: 'bypass', ...whyOf(may.reason) } };
-  const key = cacheKey(request, route.cache);
+  // The body of a request that is not made is empty.
+  const content = isKeyedByContent(request.method) ? contentKey(request.fields, new Uint8Array(0)) : '';
+  const key = cacheKey(request, route.cache, content);
   if (key === null) return { ...base, verdict: { cache: 'bypass', ...whyOf('key-too-long') } };
   return { ...base, key, ...explainKey(view, route, request, key, nowMs) };
 }
@@ -135,7 +138,9 @@ const MISSES = {
 export function explainExchange(x: Exchange, nowMs: number): Explanation {
   const { request, route, runtime, entry, fetch } = x;
   const outcome = fetch?.outcome;
-  const key = request === null || route === null || x.forward === 'method' ? null : cacheKey(request, route.cache);
+  const content = x.content !== null && 'part' in x.content ? x.content.part : '';
+  const hasKey = request !== null && route !== null && x.forward !== 'method';
+  const key = hasKey ? cacheKey(request, route.cache, content) : null;
   let storing: Explanation['storing'] = null;
   let stored: StoredSummary | null = entry === null ? null : summaryOf(entry, nowMs);
   if (outcome?.kind === 'validated') storing = { stored: outcome.storing };

@@ -1,19 +1,69 @@
-// After an unsafe request that did not fail: what is stored for the targets it changed is no longer good (RFC 9111 4.4).
+// After the answer to a request that may have changed something: what is stored for the targets it changed is no longer good
+// (RFC 9111 4.4). And the one thing that it may leave in their place: the answer itself, where it is what GET would get.
 
-import type { Fields } from '../http/fields.ts';
-import { invalidatedTargets } from '../policy/invalidate.ts';
+import type { AnswerHead, AsGet } from '../fetch/fetch.ts';
+import type { RequestHead } from '../http/request.ts';
+import { answersGet } from '../policy/content-location.ts';
+import { type InvalidatedTarget, invalidatedTargets, isSafe } from '../policy/invalidate.ts';
 import { cacheKey } from '../policy/key.ts';
 import { matchRoute } from '../route/match.ts';
 import type { Exchange } from './exchange.ts';
 
-/** Writes the targets into the purge log, each under the key rules of the route that a GET of it takes. */
-export function invalidateAfter(x: Exchange, status: number, responseFields: Fields): void {
+/** Methods that routes may cache, each perhaps on another route, with other rules of the key. */
+const CACHED_METHODS = ['GET', 'QUERY', 'POST'] as const;
+
+/** Whether a request may change what is stored. A method that its route caches is declared to change nothing. */
+export function mayChange({ request, route }: Exchange): boolean {
+  if (request === null || isSafe(request.method)) return false;
+  return route === null || route.cache.mode === 'off' || !route.cache.methods.includes(request.method);
+}
+
+/**
+ * Writes the targets into the purge log, each under the key rules of the routes that cache it. Returns under what this very
+ * answer may be stored as a GET's, null = it is not stored.
+ */
+export function invalidateAfter(x: Exchange, head: AnswerHead): AsGet | null {
   const { request, runtime } = x;
-  if (request === null) return;
-  for (const target of invalidatedTargets(request.method, status, request, responseFields)) {
-    const get = { ...request, method: 'GET', path: target.path, query: target.query };
-    const route = matchRoute(runtime.routes, get).found;
-    const key = route === null ? null : cacheKey(get, route.cache);
-    if (key !== null) runtime.state.purges.add(key, runtime.state.now());
+  if (request === null) throw new Error('an answer without a request');
+  const { purges } = runtime.state;
+  const own = keyOfGet(x, request, head);
+  const storedMs = own === null ? null : purges.supersede(own, head.requestMs, head.responseMs);
+  const purged = new Set(own === null ? [] : [urlOf(own)]);
+  for (const target of invalidatedTargets(request.method, head.status, request, head.fields)) {
+    for (const key of keysOf(x, request, target)) {
+      const url = urlOf(key);
+      if (purged.has(url)) continue;
+      purged.add(url);
+      purges.add(key, head.responseMs);
+    }
   }
+  return own === null || storedMs === null ? null : { key: own, storedMs };
+}
+
+/** The key under which a GET of the same URL finds this answer; null = it is no answer to GET, or GET takes another route. */
+function keyOfGet(x: Exchange, request: RequestHead, head: AnswerHead): string | null {
+  const { route, runtime } = x;
+  if (route === null) return null;
+  const { status, fields: responseFields, requestMs, responseMs } = head;
+  const { method } = request;
+  const { cache: rules } = route;
+  if (!answersGet({ method, request, status, responseFields, rules, requestMs, responseMs })) return null;
+  const get = { ...request, method: 'GET' };
+  return matchRoute(runtime.routes, get).found === route ? cacheKey(get, rules) : null;
+}
+
+function* keysOf(x: Exchange, request: RequestHead, target: InvalidatedTarget): Generator<string> {
+  for (const method of CACHED_METHODS) {
+    const asked = { ...request, method, path: target.path, query: target.query };
+    const route = matchRoute(x.runtime.routes, asked).found;
+    if (route === null || (method !== 'GET' && !route.cache.methods.includes(method))) continue;
+    const key = cacheKey(asked, route.cache);
+    if (key !== null) yield key;
+  }
+}
+
+/** What the purge log goes by: a key's first line. */
+function urlOf(key: string): string {
+  const end = key.indexOf('\n');
+  return end < 0 ? key : key.slice(0, end);
 }

@@ -8,6 +8,7 @@ import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import { isKeyedByContent } from '../policy/content-key.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe, refreshesEarly } from '../policy/serving.ts';
@@ -17,9 +18,10 @@ import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
+import { contentPart } from './content.ts';
 import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
-import { invalidateAfter } from './invalidate.ts';
+import { invalidateAfter, mayChange } from './invalidate.ts';
 
 /** How often one request waits for others before it goes alone. */
 const MOST_WAITS = 2;
@@ -35,9 +37,14 @@ export function look(x: Exchange): RequestState {
   x.ifError = false;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
-  // A body may decide the answer, and it is in no key.
-  if (x.upload !== null) return forward(x, 'bypass', 'request-body');
-  const key = cacheKey(request, rules);
+  let content = '';
+  if (x.upload !== null || isKeyedByContent(request.method)) {
+    const known = contentPart(x);
+    if (known === null) return 'read';
+    if ('skip' in known) return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', known.skip);
+    content = known.part;
+  }
+  const key = cacheKey(request, rules, content);
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
@@ -141,8 +148,8 @@ function shared(
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
   const personal = x.isPrivate && (rules.defaultTtlMs !== null || rules.ttlMs !== null || rules.heuristic > 0);
-  if (request.method !== 'GET' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
-    if (request.method !== 'GET') x.entry = null;
+  if (request.method === 'HEAD' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
+    if (request.method === 'HEAD') x.entry = null;
     return 'fetch';
   }
   if (x.key !== null && runtime.state.hitForMiss.isHitForMiss(x.key, nowMs)) {
@@ -312,6 +319,7 @@ export function fetchAlone(x: Exchange): RequestState | null {
   x.lead = null;
   x.fetch = fetch;
   x.follows = false;
+  if (mayChange(x)) fetch.invalidate = (head) => invalidateAfter(x, head);
   x.outcomeArrived = () => x.resume(leaderNext(x, fetch));
   x.onGone = () => fetch.abandon(x);
   fetch.start(x);
@@ -326,7 +334,6 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
     x.entry = outcome.entry;
     x.cacheWord = 'revalidated';
   } else if (outcome.kind === 'head') {
-    invalidateAfter(x, outcome.status, outcome.fields);
     x.entry = null;
     if (outcome.reason !== '') x.reason = outcome.reason;
     if (x.key === null || outcome.storing === null)

@@ -9,6 +9,7 @@ import { redirectLocation } from '../route/rewrite.ts';
 import { chooseSplit } from '../route/split.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestState } from '../tables/states.ts';
+import { read } from './content.ts';
 import { deliver } from './deliver.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
 import { Exchange, type Steps } from './exchange.ts';
@@ -17,7 +18,7 @@ import { fetchAlone, look, wait } from './look.ts';
 import { respondError, respondOwn } from './respond.ts';
 import { tunnel } from './tunnel.ts';
 
-const steps: Steps = { receive, route, guard, look, wait, fetch: fetchAlone, file, deliver, answer, tunnel };
+const steps: Steps = { receive, route, guard, look, read, wait, fetch: fetchAlone, file, deliver, answer, tunnel };
 
 /** Takes a request from the edge and sees it through. Never throws: a bug in a step becomes a 500 and a line in the log. */
 export function acceptExchange(

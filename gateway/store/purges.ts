@@ -45,18 +45,32 @@ export class Purges {
 
   /** Invalidates everything stored under the URL of this cache key, whatever else the key holds. */
   add(key: string, nowMs: number): void {
-    // A clock that was set back must not make a purge older than what it is to end.
-    const atMs = Math.max(nowMs, this.#time(NEWEST));
     const hash = hashUrl(key, this.#seedA, this.#seedB);
-    this.#put(hash, atMs);
-    this.#raise(NEWEST, atMs);
+    this.#purge(nowMs, (atMs) => this.#put(hash, atMs));
+  }
+
+  /**
+   * Invalidates like `add`, for a request that began at `sinceMs` and whose own answer may be stored under this URL. Returns
+   * the time, ms, that this answer counts as stored at: newer than this invalidation and older than any other that follows.
+   * Null: something else that concerns it was purged meanwhile, or may have been, so that it is not to be stored.
+   */
+  supersede(key: string, sinceMs: number, nowMs: number): number | null {
+    const newest = Atomics.load(this.#bits, NEWEST);
+    if (!this.isPurged(key, sinceMs)) {
+      const atMs = Math.max(nowMs, timeOf(newest) + TICK_MS);
+      this.#put(hashUrl(key, this.#seedA, this.#seedB), atMs);
+      const storedMs = atMs + TICK_MS;
+      // While NEWEST stood still no purge came to an end that was not seen above; one that has written and not yet moved
+      // NEWEST will find that it moved, and write again with a later time.
+      if (Atomics.compareExchange(this.#bits, NEWEST, newest, bitsOf(storedMs)) === newest) return storedMs;
+    }
+    this.add(key, nowMs);
+    return null;
   }
 
   /** Invalidates everything. */
   addAll(nowMs: number): void {
-    const atMs = Math.max(nowMs, this.#time(NEWEST));
-    this.#raise(FLOOR, atMs);
-    this.#raise(NEWEST, atMs);
+    this.#purge(nowMs, (atMs) => this.#raise(FLOOR, atMs));
   }
 
   /** Whether something of this cache key from that time (ms) was purged since. Something from the very ms of a purge counts as older. */
@@ -70,6 +84,20 @@ export class Purges {
       if (Atomics.load(this.#bits, place) === hash && this.#time(place + 1) >= atMs) return true;
     }
     return false;
+  }
+
+  /**
+   * Every purge: first what it purges is written, then NEWEST moves on from where it stood before. When another moved it
+   * meanwhile, it is written again with a later time; so `supersede` misses none.
+   */
+  #purge(nowMs: number, write: (atMs: number) => void): void {
+    for (;;) {
+      const newest = Atomics.load(this.#bits, NEWEST);
+      // A clock that was set back must not make a purge older than what it is to end.
+      const atMs = Math.max(nowMs, timeOf(newest) + TICK_MS);
+      write(atMs);
+      if (Atomics.compareExchange(this.#bits, NEWEST, newest, bitsOf(atMs)) === newest) return;
+    }
   }
 
   #put(hash: bigint, atMs: number): void {
@@ -110,12 +138,20 @@ export class Purges {
   }
 }
 
+/** Between two purges, ms: doubles tell such times apart until the year 2248. */
+const TICK_MS = 2 ** -10;
+
 const scratch = new Float64Array(1);
 const scratchBits = new BigInt64Array(scratch.buffer);
 
 function bitsOf(ms: number): bigint {
   scratch[0] = ms;
   return scratchBits[0] as bigint;
+}
+
+function timeOf(bits: bigint): number {
+  scratchBits[0] = bits;
+  return scratch[0] as number;
 }
 
 function firstOf(hash: bigint): number {

@@ -3,6 +3,10 @@
 export const LIMITS = {
   /** Bytes of a cache key; longer means bypass. */
   cacheKeyBytes: 4096,
+  /** Bytes of a request body that is part of a cache key (POST, QUERY); a longer one goes past the cache as a stream. */
+  keyedContentBytes: 65_536,
+  /** Bytes of all such bodies that one worker holds at once; beyond that they go past the cache as streams. */
+  keyedContentsBytes: 33_554_432,
   /** Field names in one Vary; more counts as "*", which matches no later request. */
   varyNames: 32,
   /** Bytes of a response head from an upstream; more is a 502. */

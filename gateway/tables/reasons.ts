@@ -40,6 +40,11 @@ const reasons = {
   invalidated: { text: 'it was invalidated while it was fetched', section: 'RFC 9111 4.4' },
   transform: { text: 'a field the store cannot keep', section: 'RFC 9111 3.1' },
   'request-body': { text: 'the request has a body, which is part of no key', section: 'RFC 9110 9.3.1' },
+  'body-too-large-for-key': {
+    text: 'the request has a body of more than 64 KiB, too long to be part of a key',
+    section: 'limits',
+  },
+  'keyed-bodies-full': { text: 'as many request bodies are held for their keys as may be', section: 'limits' },
   // Stored, but not served as it is
   stale: { text: 'the stored response is stale', section: 'RFC 9111 4.2' },
   'stale-while-revalidate': {
@@ -53,7 +58,10 @@ const reasons = {
   'request-max-age': { text: 'older than the request accepts (max-age)', section: 'RFC 9111 5.2.1.1' },
   'request-min-fresh': { text: 'not fresh for as long as the request asks (min-fresh)', section: 'RFC 9111 5.2.1.3' },
   'request-no-store': { text: 'the request forbids storing (no-store)', section: 'RFC 9111 5.2.1.5' },
-  precondition: { text: "If-Match and If-Unmodified-Since are the origin's to judge", section: 'RFC 9111 4.3.2' },
+  precondition: {
+    text: "If-Match and If-Unmodified-Since, and any condition of a POST, are the origin's to judge",
+    section: 'RFC 9111 4.3.2',
+  },
   range: { text: 'a range request that the stored response cannot answer', section: 'RFC 9110 14.2' },
   'hit-for-miss': { text: 'this key proved uncacheable a moment ago', section: 'gateway.yaml' },
   'lock-timeout': { text: 'another request was fetching this for longer than cache.lock', section: 'gateway.yaml' },

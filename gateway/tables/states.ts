@@ -11,7 +11,8 @@ const requestStates = {
   receive: { holds: 'a head came in; nothing of it is trusted', next: ['route', 'answer'] },
   route: { holds: 'target, host and fields are normalised; identity fields are ours', next: ['guard', 'answer'] },
   guard: { holds: 'a route matched', next: ['look', 'fetch', 'file', 'tunnel', 'answer'] },
-  look: { holds: 'the route caches this method', next: ['deliver', 'fetch', 'wait', 'answer'] },
+  look: { holds: 'the route caches this method', next: ['read', 'deliver', 'fetch', 'wait', 'answer'] },
+  read: { holds: 'the request body is part of the key and is being read', next: ['look', 'answer', 'finished'] },
   wait: {
     holds: 'another request fetches the same key; its head is not there yet',
     next: ['wait', 'fetch', 'deliver', 'look', 'answer', 'finished'],

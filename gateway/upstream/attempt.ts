@@ -37,7 +37,7 @@ type Options = Dispatcher.DispatchOptions & { readonly servername: string };
 
 // Methods whose meaning expects a body: without one they say so (RFC 9110 8.6).
 const expectsBody: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'QUERY', 'PROPFIND', 'PROPPATCH']);
-const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']);
 /** The longest a timer of Node's can wait. */
 const LONGEST_MS = 2_147_483_647;
 

@@ -16,15 +16,15 @@ function ask(word: RetryWord, sent: boolean, method: string, changes: Partial<Re
 }
 
 const rows: readonly (readonly [word: RetryWord, sent: boolean, methods: string])[] = [
-  ['connect', false, 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH'],
-  ['connect-timeout', false, 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH'],
-  ['tls', false, 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH'],
-  ['busy', false, 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH'],
-  ['reset', false, 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH'],
+  ['connect', false, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE POST PATCH'],
+  ['connect-timeout', false, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE POST PATCH'],
+  ['tls', false, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE POST PATCH'],
+  ['busy', false, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE POST PATCH'],
+  ['reset', false, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE POST PATCH'],
   // Sent once on a kept connection that was dead, then refused.
-  ['connect', true, 'GET HEAD OPTIONS TRACE PUT DELETE'],
-  ['reset', true, 'GET HEAD OPTIONS TRACE PUT DELETE'],
-  ['timeout', true, 'GET HEAD'],
+  ['connect', true, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE'],
+  ['reset', true, 'GET HEAD OPTIONS TRACE QUERY PUT DELETE'],
+  ['timeout', true, 'GET HEAD QUERY'],
   ['malformed', true, ''],
   ['malformed', false, ''],
   ['aborted', true, ''],
@@ -34,7 +34,7 @@ const rows: readonly (readonly [word: RetryWord, sent: boolean, methods: string]
 ];
 for (const [word, sent, methods] of rows) {
   test(`${word}, ${sent ? 'sent' : 'nothing sent'}: ${methods === '' ? 'never' : methods}`, () => {
-    const all = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH'];
+    const all = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY', 'PUT', 'DELETE', 'POST', 'PATCH'];
     assert.equal(all.filter((method) => ask(word, sent, method)).join(' '), methods);
   });
 }

@@ -68,6 +68,7 @@ function pair(): Pair {
     backgroundFetches: 0,
     keptBytes: 0,
     keepBytes: 0,
+    contentBytes: 0,
     count: () => {},
     now: () => 1000,
     rnd: () => 0,

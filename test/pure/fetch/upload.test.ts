@@ -1,12 +1,14 @@
 // A request body that several attempts may want: nobody reads it before an attempt asks, one that took nothing leaves it
-// whole for the next, the limit holds, and a client that breaks off is told to whoever reads.
+// whole for the next, the limit holds, and a client that breaks off is told to whoever reads. One that is held in memory is
+// there for any number of attempts; one too long for that is lost in no part and sent in none twice.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { Upload } from '../../../gateway/fetch/upload.ts';
+import fc from 'fast-check';
+import { type Held, Upload } from '../../../gateway/fetch/upload.ts';
 
 function upload(maxBytes = 1000): { source: PassThrough; upload: Upload; allowed: () => number } {
   const source = new PassThrough();
@@ -80,4 +82,107 @@ test('the source is held while the attempt takes nothing', async () => {
   }
   assert.ok(written < 500_000, `${written} bytes went ahead of a reader that takes none`);
   stream.destroy();
+});
+
+/** Holds up to that many bytes and tells what came of it. */
+function hold(body: Upload, mostBytes: number): Promise<Held> {
+  let bytes = 0;
+  return new Promise((resolve) =>
+    body.hold((more) => {
+      bytes += more;
+      return bytes <= mostBytes;
+    }, resolve),
+  );
+}
+
+test('a body that is held is there for many attempts, at the same time and after the client is gone', async () => {
+  const { source, upload: body, allowed } = upload();
+  source.write('hello ');
+  source.end('world');
+  assert.deepEqual(await hold(body, 11), Buffer.from('hello world'));
+  assert.equal(allowed(), 1);
+  assert.equal(body.heldBytes, 11);
+  source.destroy();
+  const first = body.open();
+  first.destroy(new Error('connection refused'));
+  first.on('error', () => {});
+  assert.deepEqual(await Promise.all([text(body.open()), text(body.open())]), ['hello world', 'hello world']);
+  assert.equal(body.replayable, true);
+});
+
+test('an empty body is held too', async () => {
+  const { source, upload: body } = upload();
+  source.end();
+  assert.deepEqual(await hold(body, 10), Buffer.alloc(0));
+  assert.equal(body.heldBytes, 0);
+  assert.equal(await text(body.open()), '');
+});
+
+test('once it is forgotten no attempt has it, but one that runs', async () => {
+  const { source, upload: body } = upload();
+  source.end('whole');
+  await hold(body, 10);
+  const running = body.open();
+  body.forget();
+  assert.equal(body.heldBytes, null);
+  assert.equal(body.replayable, false);
+  assert.equal(await text(running), 'whole');
+  await assert.rejects(text(body.open()), /ended early/);
+});
+
+test('what was read of a body too long to be held stands in front of the rest, byte by byte, once', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.uint8Array({ minLength: 1, maxLength: 20 }), { maxLength: 30 }),
+      fc.nat(100),
+      fc.boolean(),
+      async (chunks, mostBytes, refusedFirst) => {
+        const source = new PassThrough();
+        const body = new Upload(source, 10_000, () => {});
+        const all = Buffer.concat(chunks);
+        const fed = (async () => {
+          for (const chunk of chunks) {
+            source.write(chunk);
+            await new Promise(setImmediate);
+          }
+          source.end();
+        })();
+        const held = await hold(body, mostBytes);
+        assert.deepEqual(held, all.length <= mostBytes ? all : 'long');
+        if (refusedFirst) {
+          const refused = body.open();
+          refused.destroy();
+        }
+        assert.equal(body.replayable, true);
+        const read: Buffer[] = [];
+        for await (const chunk of body.open()) read.push(chunk as Buffer);
+        assert.deepEqual(Buffer.concat(read), all);
+        assert.equal(body.bytes, all.length);
+        assert.equal(body.replayable, held !== 'long');
+        await fed;
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('a body over the limit, or a client that breaks off, is no body that is held', async () => {
+  const over = upload(10);
+  over.source.end('0123456789x');
+  assert.equal(await hold(over.upload, 1000), 'failed');
+  assert.equal(over.upload.tooLarge, true);
+
+  const broken = upload();
+  const held = hold(broken.upload, 1000);
+  broken.source.write('half');
+  await new Promise(setImmediate);
+  broken.source.destroy();
+  assert.equal(await held, 'failed');
+  assert.equal(broken.upload.replayable, false);
+  await assert.rejects(text(broken.upload.open()), /ended early/);
+
+  const gone = upload();
+  gone.source.destroy();
+  await once(gone.source, 'close');
+  assert.equal(await hold(gone.upload, 1000), 'failed');
 });
