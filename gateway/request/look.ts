@@ -5,12 +5,13 @@ import { Fetch } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
-import { parseRequestCacheControl } from '../http/cache-control.ts';
+import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
+import { isPreferred, variantRow } from '../policy/variants.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { lookUp } from '../store/entries.ts';
 import { hashKey } from '../store/fill-table.ts';
@@ -42,14 +43,13 @@ export function look(x: Exchange): RequestState {
   x.isPrivate = requestIsPrivate(request.fields, rules);
   const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
-    const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
+    const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs, rules.ignoreClientControl);
     if (verdict.serve === 'fresh') {
-      if (!x.hold(found.found))
-        return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
+      if (!x.hold(found.found)) return onlyIfCached(x) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
       x.cacheWord = 'hit';
       return 'deliver';
     }
-    if (onlyIfCached(request)) return x.fail('only-if-cached');
+    if (onlyIfCached(x)) return x.fail('only-if-cached');
     if (verdict.serve === 'skip') return forward(x, 'bypass', verdict.reason);
     if (!x.hold(found.found)) return forward(x, 'bypass', 'lent-out');
     x.key = key;
@@ -62,7 +62,7 @@ export function look(x: Exchange): RequestState {
       nowMs,
     );
   }
-  if (onlyIfCached(request)) return x.fail('only-if-cached');
+  if (onlyIfCached(x)) return x.fail('only-if-cached');
   // Part of a body cannot fill the store, and the whole may be far larger than what is asked for.
   if (hasField(request.fields, 'range')) return forward(x, found.why === 'store-fault' ? 'miss' : found.why, 'range');
   x.key = key;
@@ -90,7 +90,7 @@ function shared(
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
   const personal = x.isPrivate && (rules.defaultTtlMs !== null || rules.ttlMs !== null || rules.heuristic > 0);
-  if (request.method !== 'GET' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
+  if (request.method !== 'GET' || personal || requestForbidsStoring(x) || x.waits >= MOST_WAITS) {
     if (request.method !== 'GET') x.entry = null;
     return 'fetch';
   }
@@ -176,14 +176,17 @@ function followerTakes(
   fetch: Filling,
   outcome: Exclude<Outcome, { kind: 'pending' | 'failed' | 'over' }>,
 ): RequestState | null {
-  const { request, runtime } = known(x);
+  const { request, route, runtime } = known(x);
   const head =
     outcome.kind === 'validated' ? outcome.entry.head : outcome.kind === 'head' ? outcome.storing?.head : undefined;
   if (head === undefined || x.key === null) return null;
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
     const own = variantKey(x.key, names, request.fields);
-    if (own !== fetch.storedKey) {
+    if (
+      own !== fetch.storedKey &&
+      !isPreferred(x.key, variantRow(names, fetch.storedKey, head.fields), request.fields)
+    ) {
       // Two keys of one hash: it is no answer of ours at all.
       if (names.length === 0) return null;
       // Another variant than ours: meet those who want the same one as we do.
@@ -195,7 +198,8 @@ function followerTakes(
     }
     if (fetch.body?.fromStart !== true) return null;
   }
-  if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
+  const verdict = mayServe(head, request, x.isPrivate, runtime.state.now(), route.cache.ignoreClientControl);
+  if (verdict.serve !== 'fresh') return null;
   if (outcome.kind === 'validated' && !x.hold(outcome.entry)) return null;
   x.cacheWord = 'collapsed';
   return 'deliver';
@@ -274,14 +278,19 @@ function forward(x: Exchange, why: Forward, reason: Reason): RequestState {
   return 'fetch';
 }
 
-function requestForbidsStoring(request: RequestHead): boolean {
-  const value = fieldOf(request.fields, 'cache-control');
-  return value !== undefined && parseRequestCacheControl(request.fields).noStore;
+function requestForbidsStoring(x: Exchange): boolean {
+  return clientControl(x)?.noStore === true;
 }
 
-function onlyIfCached(request: RequestHead): boolean {
-  const value = fieldOf(request.fields, 'cache-control');
-  return value !== undefined && parseRequestCacheControl(request.fields).onlyIfCached;
+function onlyIfCached(x: Exchange): boolean {
+  return clientControl(x)?.onlyIfCached === true;
+}
+
+/** The client's Cache-Control, null when it has none or it does not count on this route. */
+function clientControl(x: Exchange): RequestControl | null {
+  const { request, route } = known(x);
+  if (route.cache.ignoreClientControl || !hasField(request.fields, 'cache-control')) return null;
+  return parseRequestCacheControl(request.fields);
 }
 
 function known(x: Exchange): { request: RequestHead; route: RouteConfig; runtime: Exchange['runtime'] } {

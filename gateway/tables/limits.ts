@@ -5,6 +5,8 @@ export const LIMITS = {
   cacheKeyBytes: 4096,
   /** Field names in one Vary; more counts as "*", which matches no later request. */
   varyNames: 32,
+  /** Variants of one URL, whatever cache.variants says. */
+  variants: 1000,
   /** Bytes of a response head from an upstream; more is a 502. */
   responseHeaderBytes: 32_768,
   /** Header lines of a response from an upstream; more is a 502. */

@@ -1,0 +1,95 @@
+// Which stored variant answers a request whose fields are not the very ones that chose it: one in the language or coding
+// that the client likes best, where all else that Vary named is the same (RFC 9111 4.1 leaves that to the cache). It
+// never guesses what else the origin may offer: what the client might like more is for the origin to say.
+
+import { trimOws } from '../http/chars.ts';
+import { type Fields, fieldsOf, joinedField } from '../http/fields.ts';
+import { codingName, type Preferences, parsePreferences, prefersCoding, prefersLanguage } from '../http/preferences.ts';
+import type { VariantRow } from './facts.ts';
+import { variantPart, variantPartEnd } from './key.ts';
+
+/** A client without Accept-Encoding can read what is not coded. */
+const NO_PREFERENCES: Preferences = new Map();
+
+/** The row of a stored response in its URL's index. `names` and `key` as it was stored. */
+export function variantRow(names: readonly string[], key: string, responseFields: Fields): VariantRow {
+  const languages = members(responseFields, 'content-language');
+  const codings = members(responseFields, 'content-encoding');
+  return {
+    names,
+    key,
+    language: languages.length === 1 ? (languages[0] as string).toLowerCase() : '',
+    coding: codings.length === 0 ? 'identity' : codings.length === 1 ? codingName(codings[0] as string) : '',
+  };
+}
+
+/** The rows whose variant this request can be answered with beside those of its own key, in their order. */
+export function preferredRows(primary: string, rows: readonly VariantRow[], requestFields: Fields): VariantRow[] {
+  return rows.filter((row) => isPreferred(primary, row, requestFields));
+}
+
+/**
+ * Whether the variant of `row` answers the request: of the fields that chose it, Accept-Language and Accept-Encoding each
+ * have the same value or no higher wish than what the variant is, and the others have the same value.
+ */
+export function isPreferred(primary: string, row: VariantRow, requestFields: Fields): boolean {
+  if (!row.key.startsWith(primary)) return false;
+  let at = primary.length;
+  for (const name of row.names) {
+    const part = variantPart(name, requestFields);
+    const end = variantPartEnd(row.key, at, name);
+    if (end < 0) return false;
+    if (part !== row.key.slice(at, end) && !prefersWhatItIs(name, row, requestFields)) return false;
+    at = end;
+  }
+  return at === row.key.length;
+}
+
+/**
+ * Whether `older` is the same representation as `newer`, chosen by other wishes for its language or coding: among more
+ * variants than may be kept, the newer one stands for both.
+ */
+export function isSameRepresentation(primary: string, newer: VariantRow, older: VariantRow): boolean {
+  if (newer.language !== older.language || newer.coding !== older.coding) return false;
+  if (newer.names.join() !== older.names.join()) return false;
+  let at = primary.length;
+  let olderAt = primary.length;
+  for (const name of newer.names) {
+    const end = variantPartEnd(newer.key, at, name);
+    const olderEnd = variantPartEnd(older.key, olderAt, name);
+    if (end < 0 || olderEnd < 0) return false;
+    const known = name === 'accept-language' ? newer.language : name === 'accept-encoding' ? newer.coding : '';
+    if (known === '' && newer.key.slice(at, end) !== older.key.slice(olderAt, olderEnd)) return false;
+    at = end;
+    olderAt = olderEnd;
+  }
+  return true;
+}
+
+function prefersWhatItIs(name: string, row: VariantRow, requestFields: Fields): boolean {
+  if (name === 'accept-language') {
+    const preferences = preferencesIn(requestFields, name);
+    return row.language !== '' && preferences !== null && prefersLanguage(preferences, row.language);
+  }
+  if (name === 'accept-encoding') {
+    const preferences = preferencesIn(requestFields, name);
+    return row.coding !== '' && preferences !== null && prefersCoding(preferences, row.coding);
+  }
+  return false;
+}
+
+function preferencesIn(requestFields: Fields, name: string): Preferences | null {
+  const value = joinedField(requestFields, name);
+  return value === undefined ? NO_PREFERENCES : parsePreferences(value);
+}
+
+function members(fields: Fields, name: string): string[] {
+  const all: string[] = [];
+  for (const line of fieldsOf(fields, name)) {
+    for (const part of line.split(',')) {
+      const member = trimOws(part);
+      if (member !== '') all.push(member);
+    }
+  }
+  return all;
+}
