@@ -2,6 +2,7 @@
 // that is at hand. Pure and total; a list that is malformed or too long prefers nothing.
 
 import { isToken, trimOws } from './chars.ts';
+import { remembered } from './remembered.ts';
 
 /** Lower-case names with their weights, 0 to 1. */
 export type Preferences = ReadonlyMap<string, number>;
@@ -37,7 +38,9 @@ export function parseWeight(parameter: string): number {
 }
 
 /** An Accept-Language or Accept-Encoding as joined from its lines; null when it cannot be relied on. */
-export function parsePreferences(value: string): Preferences | null {
+export const parsePreferences: (value: string) => Preferences | null = remembered(readPreferences);
+
+function readPreferences(value: string): Preferences | null {
   const weights = new Map<string, number>();
   const parts = value.split(',', MOST_MEMBERS + 1);
   if (parts.length > MOST_MEMBERS) return null;

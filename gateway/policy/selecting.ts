@@ -4,16 +4,22 @@
 import { trimOws } from '../http/chars.ts';
 import { type Fields, joinedField } from '../http/fields.ts';
 import { codingName, parseWeight } from '../http/preferences.ts';
+import { remembered } from '../http/remembered.ts';
 
 /** Lists of preferences, whose members compare without case and whose order says nothing (RFC 9110 12.5). */
-const preferenceLists: ReadonlySet<string> = new Set(['accept-encoding', 'accept-language', 'accept-charset']);
+const preferenceLists: ReadonlyMap<string, (value: string) => string> = new Map([
+  ['accept-encoding', remembered((value) => orderedPreferences(value, codingName))],
+  ['accept-language', remembered((value) => orderedPreferences(value))],
+  ['accept-charset', remembered((value) => orderedPreferences(value))],
+]);
 
 /** The normalised value of a request field, null when the field is not there. `name` is lower case. */
 export function selectingValue(name: string, fields: Fields): string | null {
   const joined = joinedField(fields, name);
   if (joined === undefined) return null;
-  const value = joined.includes(',') ? withoutListSpaces(joined) : trimOws(joined);
-  return preferenceLists.has(name) ? orderedPreferences(value, name === 'accept-encoding') : value;
+  const preferences = preferenceLists.get(name);
+  if (preferences !== undefined) return preferences(joined);
+  return joined.includes(',') ? withoutListSpaces(joined) : trimOws(joined);
 }
 
 /** Members joined by "," alone; empty ones go; what stands in quotes is left as it is. */
@@ -39,12 +45,12 @@ function withoutListSpaces(value: string): string {
 }
 
 /** Lower case, heaviest first, then by name, each once; a weight of 1 is left out. */
-function orderedPreferences(value: string, codings: boolean): string {
+function orderedPreferences(value: string, nameOf = (name: string): string => name): string {
   const members: { readonly text: string; readonly weight: number }[] = [];
-  for (const part of value.toLowerCase().split(',')) {
+  for (const part of withoutListSpaces(value.toLowerCase()).split(',')) {
     const semicolon = part.indexOf(';');
     const written = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
-    const name = codings ? codingName(written) : written;
+    const name = nameOf(written);
     const parameter = semicolon < 0 ? '' : trimOws(part.slice(semicolon + 1));
     const weight = parameter === '' ? 1 : parseWeight(parameter);
     // What is no weight stays as written: it may mean something to the origin.

@@ -25,7 +25,8 @@ export function variantRow(names: readonly string[], key: string, responseFields
 
 /** The rows whose variant this request can be answered with beside those of its own key, in their order. */
 export function preferredRows(primary: string, rows: readonly VariantRow[], requestFields: Fields): VariantRow[] {
-  return rows.filter((row) => isPreferred(primary, row, requestFields));
+  const wishes = new Wishes(requestFields);
+  return rows.filter((row) => wishes.allow(primary, row));
 }
 
 /**
@@ -33,16 +34,49 @@ export function preferredRows(primary: string, rows: readonly VariantRow[], requ
  * have the same value or no higher wish than what the variant is, and the others have the same value.
  */
 export function isPreferred(primary: string, row: VariantRow, requestFields: Fields): boolean {
-  if (!row.key.startsWith(primary)) return false;
-  let at = primary.length;
-  for (const name of row.names) {
-    const part = variantPart(name, requestFields);
-    const end = variantPartEnd(row.key, at, name);
-    if (end < 0) return false;
-    if (part !== row.key.slice(at, end) && !prefersWhatItIs(name, row, requestFields)) return false;
-    at = end;
+  return new Wishes(requestFields).allow(primary, row);
+}
+
+/** What one request says about the fields that chose the rows, each read once for all of them. */
+class Wishes {
+  readonly #fields: Fields;
+  readonly #parts = new Map<string, string>();
+
+  constructor(fields: Fields) {
+    this.#fields = fields;
   }
-  return at === row.key.length;
+
+  allow(primary: string, row: VariantRow): boolean {
+    if (!row.key.startsWith(primary)) return false;
+    let at = primary.length;
+    for (const name of row.names) {
+      const end = variantPartEnd(row.key, at, name);
+      if (end < 0) return false;
+      const part = this.#part(name);
+      const same = end - at === part.length && row.key.startsWith(part, at);
+      if (!same && !this.#likesBest(name, row)) return false;
+      at = end;
+    }
+    return at === row.key.length;
+  }
+
+  #part(name: string): string {
+    let part = this.#parts.get(name);
+    if (part === undefined) {
+      part = variantPart(name, this.#fields);
+      this.#parts.set(name, part);
+    }
+    return part;
+  }
+
+  #likesBest(name: string, row: VariantRow): boolean {
+    const what = name === 'accept-language' ? row.language : name === 'accept-encoding' ? row.coding : '';
+    if (what === '') return false;
+    const value = joinedField(this.#fields, name);
+    const preferences = value === undefined ? NO_PREFERENCES : parsePreferences(value);
+    if (preferences === null) return false;
+    return name === 'accept-language' ? prefersLanguage(preferences, what) : prefersCoding(preferences, what);
+  }
 }
 
 /**
@@ -64,23 +98,6 @@ export function isSameRepresentation(primary: string, newer: VariantRow, older: 
     olderAt = olderEnd;
   }
   return true;
-}
-
-function prefersWhatItIs(name: string, row: VariantRow, requestFields: Fields): boolean {
-  if (name === 'accept-language') {
-    const preferences = preferencesIn(requestFields, name);
-    return row.language !== '' && preferences !== null && prefersLanguage(preferences, row.language);
-  }
-  if (name === 'accept-encoding') {
-    const preferences = preferencesIn(requestFields, name);
-    return row.coding !== '' && preferences !== null && prefersCoding(preferences, row.coding);
-  }
-  return false;
-}
-
-function preferencesIn(requestFields: Fields, name: string): Preferences | null {
-  const value = joinedField(requestFields, name);
-  return value === undefined ? NO_PREFERENCES : parsePreferences(value);
 }
 
 function members(fields: Fields, name: string): string[] {
