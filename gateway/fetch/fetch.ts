@@ -235,7 +235,7 @@ export class Fetch implements Source, Filling {
     let storing: { head: StoredHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
     if (verdict?.store === true) {
-      if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, fields, plan.variants))
+      if (!hasRoom(plan.state, plan.key ?? '', verdict.vary, plan.request.fields, fields, plan.variants))
         reason = 'too-many-variants';
       else if (status >= 500 && holdsGood(plan.state, plan.key ?? '')) reason = 'kept-good';
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';

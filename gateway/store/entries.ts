@@ -143,7 +143,7 @@ export function holdsGood(shelf: Shelf, primary: string): boolean {
  * the same representation as one of them. Variants that were evicted do not count.
  */
 export function hasRoom(
-  store: Arena,
+  shelf: Shelf,
   primary: string,
   names: readonly string[],
   fields: Fields,
@@ -151,10 +151,14 @@ export function hasRoom(
   bound: number,
 ): boolean {
   if (names.length === 0) return true;
+  const { store } = shelf;
   const index = indexAt(store, primary);
   if (index.rows.length < bound) return true;
   const row = variantRow(names, variantKey(primary, names, fields), responseFields);
   if (index.rows.some((known) => known.key === row.key || isSameRepresentation(primary, row, known))) return true;
+  // What was purged holds no place; the oldest is gone if any is.
+  const oldest = foundAt(shelf, index.rows.at(-1)?.key ?? '');
+  if (oldest !== null && oldest !== 'fault' && 'entry' in oldest) checked(shelf, primary, oldest.entry);
   // Located, not copied: sixteen large variants would be copied for every one more that is asked for.
   const alive = index.rows.filter((known) => store.locate(known.key) !== null);
   if (alive.length === index.rows.length) return false;
