@@ -13,11 +13,12 @@ export function remembered<V>(make: (text: string) => V): (text: string) => V {
   return (text) => {
     const kept = known.get(text);
     if (kept !== undefined) return kept;
-    const value = make(text);
-    if (text.length <= LONGEST) {
-      if (known.size >= MOST) known.clear();
-      known.set(text, value);
-    }
+    if (text.length > LONGEST) return make(text);
+    // A copy: what was cut out of a request's head would keep all of that head alive.
+    const own = Buffer.from(text, 'utf16le').toString('utf16le');
+    const value = make(own);
+    if (known.size >= MOST) known.clear();
+    known.set(own, value);
     return value;
   };
 }

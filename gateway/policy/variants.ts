@@ -11,15 +11,17 @@ import { variantPart, variantPartEnd } from './key.ts';
 /** A client without Accept-Encoding can read what is not coded. */
 const NO_PREFERENCES: Preferences = new Map();
 
+/** Longer than any language tag or coding is; an index holds many rows. */
+const LONGEST_NAME = 64;
+
 /** The row of a stored response in its URL's index. `names` and `key` as it was stored. */
 export function variantRow(names: readonly string[], key: string, responseFields: Fields): VariantRow {
-  const languages = members(responseFields, 'content-language');
   const codings = members(responseFields, 'content-encoding');
   return {
     names,
     key,
-    language: languages.length === 1 ? (languages[0] as string).toLowerCase() : '',
-    coding: codings.length === 0 ? 'identity' : codings.length === 1 ? codingName(codings[0] as string) : '',
+    language: onlyOne(members(responseFields, 'content-language')).toLowerCase(),
+    coding: codings.length === 0 ? 'identity' : codingName(onlyOne(codings)),
   };
 }
 
@@ -98,6 +100,12 @@ export function isSameRepresentation(primary: string, newer: VariantRow, older: 
     olderAt = olderEnd;
   }
   return true;
+}
+
+/** The one member of a list, '' when there are more, none, or it is too long to be a name of anything. */
+function onlyOne(all: readonly string[]): string {
+  const [one = ''] = all;
+  return all.length === 1 && one.length <= LONGEST_NAME ? one : '';
 }
 
 function members(fields: Fields, name: string): string[] {

@@ -33,6 +33,7 @@ test('a row says what it is, where that is one thing', () => {
   assert.equal(what([...cl('de, en'), ...ce('gzip, br')]), '/');
   assert.equal(what([...cl('de'), ...cl('en'), ...ce('gzip'), ...ce('br')]), '/');
   assert.equal(what([...cl(''), ...ce('identity')]), '/identity');
+  assert.equal(what([...cl('x'.repeat(65)), ...ce('y'.repeat(65))]), '/');
 });
 
 test('languages', () => {
