@@ -235,7 +235,7 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
     negative: negative()
       .prefault({})
       .describe(
-        'Freshness of errors and redirects by status where the origin says nothing, such as { 404: 10s }; without it they are not stored then.',
+        'Freshness of errors and redirects by status where the origin says nothing, such as { 404: 10s }; without it they are not stored then. An answer of 500 or more never takes the place of a good stored one.',
       ),
     key: keySchema.prefault({}).describe('What tells two answers apart, beside host, path and query.'),
     private_headers: z
@@ -294,6 +294,7 @@ const longForm = z
       ),
     vary: z
       .array(fieldName())
+      .max(16, 'must name at most 16 fields')
       .prefault([])
       .describe('Request fields that select a variant as if Vary of the answer named them; Vary then does.'),
     ignore_client_cache_control: flag()

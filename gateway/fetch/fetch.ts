@@ -4,16 +4,16 @@
 import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { mayBeConditional } from '../http/conditional.ts';
-import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
+import { type Fields, fieldOf, fieldsOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
-import { variantKey } from '../policy/key.ts';
+import { normaliseVary, variantKey } from '../policy/key.ts';
 import { isServerError } from '../policy/serving.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
 import type { GrowingEntry } from '../store/arena.ts';
-import { hasRoom, indexVariant, putEntry, type StoredEntry } from '../store/entries.ts';
+import { hasRoom, holdsGood, indexVariant, putVariant, type StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
@@ -278,8 +278,9 @@ export class Fetch implements Source, Filling {
     let storing: { head: StoredHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
     if (verdict?.store === true) {
-      if (!hasRoom(plan.state.store, plan.key ?? '', verdict.vary, plan.request.fields, plan.variants))
+      if (!hasRoom(plan.state, plan.key ?? '', verdict.vary, plan.request.fields, fields, plan.variants))
         reason = 'too-many-variants';
+      else if (status >= 500 && holdsGood(plan.state, plan.key ?? '')) reason = 'kept-good';
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';
       else {
         // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
@@ -394,12 +395,15 @@ export class Fetch implements Source, Filling {
     // Not to be stored any more: this one answer still carries what the 304 said.
     const head = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
     const storing = verdict.store && plan.key !== null && !this.#purged();
-    // The 304 may have brought another Vary, and with it another key.
-    const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
+    // The 304 may have brought another Vary, and with it another key. With the same it stays where it is, also when this
+    // request chose it by its language or coding only.
+    const vary = storing ? verdict.vary : [];
+    const sameVary = String(normaliseVary(fieldsOf(stale.head.fields, 'vary'))) === String(vary);
+    const ownKey = sameVary ? stale.key : variantKey(plan.key ?? '', vary, plan.request.fields);
+    const key = storing ? ownKey : '';
     if (key !== stale.key) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
-    const stored =
-      storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);
+    const stored = storing && putVariant(plan.state.store, plan.key, vary, key, head, [stale.body], plan.variants);
     plan.state.failedKeys.answered(stale.key);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
@@ -460,8 +464,10 @@ export class Fetch implements Source, Filling {
     const purged = this.#purged();
     if (growing !== null) {
       const sealed = growing.seal(head);
-      if (sealed && !purged) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey);
-    } else if (!purged) putEntry(plan.state.store, plan.key, storing.vary, plan.request.fields, head, body.chunks());
+      if (sealed && !purged)
+        indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head.fields, plan.variants);
+    } else if (!purged)
+      putVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, body.chunks(), plan.variants);
   }
 
   /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask for the whole. */

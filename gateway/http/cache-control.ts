@@ -45,7 +45,7 @@ export interface RequestControl {
 }
 
 /** A directive: lower-case name; value null = none; `spoiled` when spaces stood around "=" or after the value came more. */
-type OnDirective = (name: string, value: string | null, spoiled: boolean) => void;
+export type OnDirective = (name: string, value: string | null, spoiled: boolean) => void;
 
 const SPACE = 0x20;
 const TAB = 0x09;
@@ -160,6 +160,15 @@ function secondsOf(value: string | null, spoiled: boolean): number {
  * the next. Of repeated directives the most conservative counts; a number that is none counts as 0 (4.2.1).
  */
 export function parseResponseCacheControl(fields: Fields): ResponseControl {
+  return responseControlOf((on) => {
+    let wellFormed = true;
+    for (const line of fieldsOf(fields, 'cache-control')) if (!eachDirective(line, on)) wellFormed = false;
+    return wellFormed;
+  });
+}
+
+/** What the directives that `each` names say together; it returns whether what it read them from was well formed. */
+export function responseControlOf(each: (on: OnDirective) => boolean): ResponseControl {
   const noCacheFields: string[] = [];
   const privateFields: string[] = [];
   let noStore = false;
@@ -231,14 +240,14 @@ export function parseResponseCacheControl(fields: Fields): ResponseControl {
         break;
     }
   };
-  let wellFormed = true;
-  for (const line of fieldsOf(fields, 'cache-control')) if (!eachDirective(line, on)) wellFormed = false;
 
-  if (!wellFormed) {
+  if (!each(on)) {
     invalid = true;
     isPublic = false;
-    // must-understand would lift no-store: a permission too.
+    // must-understand would lift no-store, must-revalidate permit sharing what Authorization brought (3.5): permissions too.
     mustUnderstand = false;
+    proxyRevalidate ||= mustRevalidate;
+    mustRevalidate = false;
     maxAge = maxAge === null ? null : 0;
     sMaxage = sMaxage === null ? null : 0;
     staleWhileRevalidate = null;

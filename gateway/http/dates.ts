@@ -36,12 +36,15 @@ function rfc850(t: string, comma: number, nowMs: number): number | null {
   if (t.slice(at + 18) !== ' gmt') return null;
   const short = digits(t, at + 7, 2);
   if (short < 0) return null;
-  const nowYear = new Date(Number.isFinite(nowMs) ? Math.min(Math.max(nowMs, 0), LAST_MS) : 0).getUTCFullYear();
-  let year = nowYear - (nowYear % 100) + short;
-  // The nearest reading that is not more than 50 years ahead (RFC 9110 5.6.7).
-  if (year > nowYear + 50) year -= 100;
-  else if (year <= nowYear - 50) year += 100;
-  return assemble(year, month(t, at + 3), digits(t, at, 2), t, at + 10);
+  const latest = new Date(Number.isFinite(nowMs) ? Math.min(Math.max(nowMs, 0), LAST_MS) : 0);
+  const nowYear = latest.getUTCFullYear();
+  latest.setUTCFullYear(nowYear + 50);
+  // The latest reading that is not more than 50 years ahead (RFC 9110 5.6.7). A 29 February is none in every century.
+  for (let year = nowYear - (nowYear % 100) + 100 + short; year >= 0 && year > nowYear - 200; year -= 100) {
+    const ms = assemble(year, month(t, at + 3), digits(t, at, 2), t, at + 10);
+    if (ms !== null && ms <= latest.getTime()) return ms;
+  }
+  return null;
 }
 
 /** `Sun Nov  6 08:49:37 1994` */

@@ -2,8 +2,8 @@
 // a Content-Location that is the request's own URL, and for how long by a lifetime of its own. Pure.
 
 import type { CacheRules } from '../config/config.ts';
-import { parseResponseCacheControl } from '../http/cache-control.ts';
 import { type Fields, fieldsOf } from '../http/fields.ts';
+import { responseControl } from './control.ts';
 import { freshnessOf } from './freshness.ts';
 import { baseUrl, type RequestedUrl, resolveTarget } from './invalidate.ts';
 import { requestIsPrivate } from './lookup.ts';
@@ -35,7 +35,7 @@ export function answersGet(answer: PostAnswer): boolean {
   const base = baseUrl(request);
   const target = base === null ? null : resolveTarget(locations[0] as string, base);
   if (target === null || target.path !== request.path || target.query !== request.query) return false;
-  const control = parseResponseCacheControl(responseFields);
+  const control = responseControl(responseFields);
   // The origin's own word: neither cache.ttl nor any other lifetime of ours stands for it.
   const freshness = freshnessOf(answer.status, control, responseFields, answer, { ...rules, ttlMs: null });
   return freshness.source === 'origin' && freshness.untilMs > answer.responseMs;

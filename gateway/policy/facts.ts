@@ -36,7 +36,19 @@ export interface StoredHead {
   readonly part: { readonly first: number; readonly total: number } | null;
 }
 
-/** The variants known for one URL: under which fields each was chosen and the key it is stored at. Newest first. */
+/** One variant of a URL: what chose it and what it is. */
+export interface VariantRow {
+  /** The request fields that chose it, as normaliseVary gives them. */
+  readonly names: readonly string[];
+  /** The key it is stored at; the values that chose it stand in there. */
+  readonly key: string;
+  /** The one language of its Content-Language, lower case; '' = none or several. */
+  readonly language: string;
+  /** The one coding of its Content-Encoding as codingName gives it, or `identity`; '' = several. */
+  readonly coding: string;
+}
+
+/** The variants known for one URL, newest first. */
 export interface VariantIndex {
-  readonly rows: readonly { readonly names: readonly string[]; readonly key: string }[];
+  readonly rows: readonly VariantRow[];
 }

@@ -2,10 +2,11 @@
 // from fields; a field that cannot be read counts as the standard's most conservative reading.
 
 import type { CacheRules } from '../config/config.ts';
-import { DELTA_SECONDS_MAX, parseDeltaSeconds, pragmaNoCache, type ResponseControl } from '../http/cache-control.ts';
+import { DELTA_SECONDS_MAX, parseDeltaSeconds, pragmaNoCache } from '../http/cache-control.ts';
 import { trimOws } from '../http/chars.ts';
 import { parseDate } from '../http/dates.ts';
 import { type Fields, fieldOf, fieldsOf, hasField } from '../http/fields.ts';
+import type { CachingControl } from './control.ts';
 
 /** Statuses that may be stored without the origin's explicit word (RFC 9110 15.1); 206 is not, parts are not stored. */
 const HEURISTIC_STATUSES: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
@@ -21,10 +22,10 @@ const HEURISTIC_MAX_MS = 86_400_000;
 
 export interface Freshness {
   /**
-   * `origin`: its max-age, s-maxage or Expires. `config`: cache.ttl or cache.default_ttl. `heuristic`: a part of the age by
-   * Last-Modified. `none`: nobody said anything, so it is never fresh.
+   * `origin`: its max-age, s-maxage or Expires. `config`: cache.ttl or cache.default_ttl. `negative`: cache.negative.
+   * `heuristic`: a part of the age by Last-Modified. `none`: nobody said anything, so it is never fresh.
    */
-  readonly source: 'origin' | 'config' | 'heuristic' | 'none';
+  readonly source: 'origin' | 'config' | 'negative' | 'heuristic' | 'none';
   /** Until when it is fresh, ms since the epoch. */
   readonly untilMs: number;
   /** The origin's word could not be read, and so counts as stale. */
@@ -36,12 +37,16 @@ export function isHeuristicStatus(status: number): boolean {
   return HEURISTIC_STATUSES.has(status);
 }
 
-/** Age in seconds as a cache before us said it: the first member of the first line; 0 when that is no number (RFC 9111 5.1). */
+/** Age in seconds as a cache before us said it: the first member of its list; 0 when that is no number (RFC 9111 5.1). */
 function ageValue(fields: Fields): number {
-  const line = fieldOf(fields, 'age');
-  if (line === undefined) return 0;
-  const comma = line.indexOf(',');
-  return parseDeltaSeconds(trimOws(comma < 0 ? line : line.slice(0, comma))) ?? 0;
+  for (const line of fieldsOf(fields, 'age')) {
+    for (const part of line.split(',')) {
+      const member = trimOws(part);
+      // Empty members are none (RFC 9110 5.6.1.2).
+      if (member !== '') return parseDeltaSeconds(member) ?? 0;
+    }
+  }
+  return 0;
 }
 
 /** The Date of a response, or null when it is missing, unreadable or there twice. */
@@ -62,10 +67,11 @@ export function bornMs(fields: Fields, requestMs: number, responseMs: number): n
 }
 
 /** Freshness lifetime by the origin's own fields in seconds (RFC 9111 4.2.1), null when it names none. */
-function originLifetimeSeconds(control: ResponseControl, fields: Fields, responseMs: number): number | null {
+function originLifetimeSeconds(control: CachingControl, fields: Fields, responseMs: number): number | null {
   if (control.sMaxage !== null) return control.sMaxage;
   if (control.maxAge !== null) return control.maxAge;
-  const lines = fieldsOf(fields, 'expires');
+  // Where a targeted field decides, Expires does not count (RFC 9213 2.2).
+  const lines = control.from === 'cache-control' ? fieldsOf(fields, 'expires') : [];
   if (lines.length === 0) return null;
   // Without a readable Date the time of arrival stands for it (RFC 9110 6.6.1).
   const fromMs = dateOf(fields, responseMs) ?? responseMs;
@@ -79,18 +85,19 @@ function originLifetimeSeconds(control: ResponseControl, fields: Fields, respons
 }
 
 /** Whether the origin left the question of reuse open, so that the config may answer it. */
-function originIsSilent(control: ResponseControl, fields: Fields): boolean {
+function originIsSilent(control: CachingControl, fields: Fields): boolean {
   if (control.noCache || control.noStore || control.private || control.invalid) return false;
-  return !hasField(fields, 'expires') && !pragmaNoCache(fields);
+  return control.from !== 'cache-control' || (!hasField(fields, 'expires') && !pragmaNoCache(fields));
 }
 
 /**
- * Until when a response is fresh: cache.ttl first, then s-maxage, max-age, Expires, cache.default_ttl, the heuristic.
- * Freshness of our own counts from the arrival, not from Date: a slow answer or an origin's wrong clock does not eat it.
+ * Until when a response is fresh: cache.ttl first, then s-maxage, max-age, Expires, cache.negative, cache.default_ttl,
+ * the heuristic. Freshness of our own counts from the arrival, not from Date: a slow answer or an origin's wrong clock
+ * does not eat it.
  */
 export function freshnessOf(
   status: number,
-  control: ResponseControl,
+  control: CachingControl,
   fields: Fields,
   times: { readonly requestMs: number; readonly responseMs: number },
   rules: CacheRules,
@@ -102,6 +109,8 @@ export function freshnessOf(
   const seconds = originLifetimeSeconds(control, fields, responseMs);
   if (seconds !== null) return { source: 'origin', untilMs: born + seconds * 1000, invalid: control.invalid };
   if (originIsSilent(control, fields)) {
+    const ownMs = negativeMs(status, rules);
+    if (ownMs !== null) return { source: 'negative', untilMs: responseMs + ownMs, invalid: false };
     if (rules.defaultTtlMs !== null && byConfig) {
       return { source: 'config', untilMs: responseMs + rules.defaultTtlMs, invalid: false };
     }
@@ -112,10 +121,16 @@ export function freshnessOf(
   return { source: 'none', untilMs: born, invalid: control.invalid };
 }
 
+/** How long the config keeps this status (cache.negative), ms; null = it does not name it. */
+function negativeMs(status: number, rules: CacheRules): number | null {
+  for (const [named, ms] of rules.negative) if (named === status) return ms;
+  return null;
+}
+
 /** RFC 9111 4.2.2: for statuses cacheable by default, and for any that the origin calls public. */
 function heuristicLifetimeMs(
   status: number,
-  control: ResponseControl,
+  control: CachingControl,
   fields: Fields,
   responseMs: number,
   part: number,

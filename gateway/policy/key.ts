@@ -5,12 +5,15 @@
 import { hash } from 'node:crypto';
 import type { CacheRules } from '../config/config.ts';
 import { isToken, trimOws } from '../http/chars.ts';
-import { type Fields, fieldsOf } from '../http/fields.ts';
+import { type Fields, fieldsOf, joinedField, setField } from '../http/fields.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { selectingValue } from './selecting.ts';
 
 /** Values longer than this stand in a key as their digest. */
 const PLAIN_VALUE_LENGTH = 128;
+
+/** Characters of a digest: SHA-256 in base64url. */
+const DIGEST_LENGTH = 43;
 
 export interface KeyedRequest {
   readonly scheme: string;
@@ -43,8 +46,25 @@ export function cacheKey(request: KeyedRequest, rules: CacheRules, content = '')
 /** The key of the variant of `primary` that a request selects by the fields `names`, as normaliseVary gave them (RFC 9111 4.1). */
 export function variantKey(primary: string, names: readonly string[], requestFields: Fields): string {
   let key = primary;
-  for (const name of names) key += `\nvary ${name}${keyPart(selectingValue(name, requestFields))}`;
+  for (const name of names) key += variantPart(name, requestFields);
   return key;
+}
+
+/** What one field that Vary named adds to a variant's key. */
+export function variantPart(name: string, requestFields: Fields): string {
+  return `\nvary ${name}${keyPart(selectingValue(name, requestFields))}`;
+}
+
+/** Where the part of the field `name` that begins at `at` in a variant's key ends, -1 when none stands there. */
+export function variantPartEnd(key: string, at: number, name: string): number {
+  const head = `\nvary ${name}`;
+  if (!key.startsWith(head, at)) return -1;
+  const valueAt = at + head.length;
+  if (key[valueAt] !== '=') return valueAt;
+  if (key[valueAt + 1] === '#') return valueAt + 2 + DIGEST_LENGTH;
+  const colon = key.indexOf(':', valueAt);
+  const length = colon < 0 ? Number.NaN : Number(key.slice(valueAt + 1, colon));
+  return Number.isSafeInteger(length) && length >= 0 ? colon + 1 + length : -1;
 }
 
 /**
@@ -63,6 +83,23 @@ export function normaliseVary(varyFieldLines: readonly string[]): readonly strin
     }
   }
   return [...names].sort();
+}
+
+/** `vary` with the names that the route adds to it (cache.vary), or '*' as in normaliseVary. */
+export function withRouteVary(vary: readonly string[] | '*', added: readonly string[]): readonly string[] | '*' {
+  if (vary === '*' || added.length === 0) return vary;
+  return normaliseVary([...vary, ...added]);
+}
+
+/** Names in Vary of a response, in place, what the route adds to it. */
+export function addRouteVary(fields: string[], added: readonly string[]): void {
+  if (added.length === 0) return;
+  const vary = normaliseVary(fieldsOf(fields, 'vary'));
+  if (vary === '*') return;
+  const missing = added.filter((name) => !vary.includes(name));
+  if (missing.length === 0) return;
+  const written = joinedField(fields, 'vary') ?? '';
+  setField(fields, 'vary', trimOws(written) === '' ? missing.join(', ') : `${written}, ${missing.join(', ')}`);
 }
 
 /** Absent and empty differ. */

@@ -3,16 +3,23 @@
 
 import { trimOws } from '../http/chars.ts';
 import { type Fields, joinedField } from '../http/fields.ts';
+import { codingName, parseWeight } from '../http/preferences.ts';
+import { remembered } from '../http/remembered.ts';
 
 /** Lists of preferences, whose members compare without case and whose order says nothing (RFC 9110 12.5). */
-const preferenceLists: ReadonlySet<string> = new Set(['accept-encoding', 'accept-language', 'accept-charset']);
+const preferenceLists: ReadonlyMap<string, (value: string) => string> = new Map([
+  ['accept-encoding', remembered((value) => orderedPreferences(value, codingName))],
+  ['accept-language', remembered((value) => orderedPreferences(value))],
+  ['accept-charset', remembered((value) => orderedPreferences(value))],
+]);
 
 /** The normalised value of a request field, null when the field is not there. `name` is lower case. */
 export function selectingValue(name: string, fields: Fields): string | null {
   const joined = joinedField(fields, name);
   if (joined === undefined) return null;
-  const value = joined.includes(',') ? withoutListSpaces(joined) : trimOws(joined);
-  return preferenceLists.has(name) ? orderedPreferences(value) : value;
+  const preferences = preferenceLists.get(name);
+  if (preferences !== undefined) return preferences(joined);
+  return joined.includes(',') ? withoutListSpaces(joined) : trimOws(joined);
 }
 
 /** Members joined by "," alone; empty ones go; what stands in quotes is left as it is. */
@@ -37,33 +44,26 @@ function withoutListSpaces(value: string): string {
   return text;
 }
 
-/** Lower case, heaviest first, then by name; a weight of 1 is left out. */
-function orderedPreferences(value: string): string {
+/** Lower case, heaviest first, then by name, each once; a weight of 1 is left out. */
+function orderedPreferences(value: string, nameOf = (name: string): string => name): string {
   const members: { readonly text: string; readonly weight: number }[] = [];
-  for (const part of value.toLowerCase().split(',')) {
+  for (const part of withoutListSpaces(value.toLowerCase()).split(',')) {
     const semicolon = part.indexOf(';');
-    const name = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
+    const written = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
+    const name = nameOf(written);
     const parameter = semicolon < 0 ? '' : trimOws(part.slice(semicolon + 1));
-    const weight = parameter === '' ? 1 : weightOf(parameter);
+    const weight = parameter === '' ? 1 : parseWeight(parameter);
     // What is no weight stays as written: it may mean something to the origin.
     if (Number.isNaN(weight)) members.push({ text: `${name};${parameter}`, weight: 0 });
     else members.push({ text: weight === 1 ? name : `${name};q=${weight}`, weight });
   }
   members.sort((a, b) => b.weight - a.weight || (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
-  return members.map((member) => member.text).join(',');
-}
-
-/** `q=0.5` as a number; NaN when it is not a qvalue (RFC 9110 12.4.2). */
-function weightOf(parameter: string): number {
-  const equals = parameter.indexOf('=');
-  if (equals < 0 || trimOws(parameter.slice(0, equals)) !== 'q') return Number.NaN;
-  const text = trimOws(parameter.slice(equals + 1));
-  if (text.length === 0 || text.length > 5 || (text[0] !== '0' && text[0] !== '1')) return Number.NaN;
-  if (text.length > 1 && text[1] !== '.') return Number.NaN;
-  for (let i = 2; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c < 0x30 || c > 0x39) return Number.NaN;
+  let text = '';
+  let last = '';
+  for (const member of members) {
+    if (text !== '' && member.text === last) continue;
+    text += text === '' ? member.text : `,${member.text}`;
+    last = member.text;
   }
-  const weight = Number(text);
-  return weight <= 1 ? weight : Number.NaN;
+  return text;
 }

@@ -29,20 +29,21 @@ const REQUEST_MIN_FRESH: ServeVerdict = { serve: 'validate', reason: 'request-mi
 
 /**
  * Whether `stored` answers the request at `nowMs`. `requestIsPrivate` as lookup.ts says. only-if-cached and Range are the
- * caller's. Pragma counts where there is no Cache-Control (RFC 9111 5.4).
+ * caller's. Pragma counts where there is no Cache-Control (RFC 9111 5.4); with `ignoreControl` neither does.
  */
 export function mayServe(
   stored: StoredHead,
   request: { readonly method: string; readonly fields: Fields },
   requestIsPrivate: boolean,
   nowMs: number,
+  ignoreControl = false,
 ): ServeVerdict {
   if (stored.ours && requestIsPrivate) return PRIVATE;
   if (stored.validateAlways) return NO_CACHE;
   const { fields } = request;
   let hasControl = false;
   let hasPragma = false;
-  for (let i = 0; i < fields.length; i += 2) {
+  for (let i = ignoreControl ? fields.length : 0; i < fields.length; i += 2) {
     const name = fields[i];
     if (name === 'cache-control') hasControl = true;
     else if (name === 'pragma') hasPragma = true;

@@ -2,16 +2,17 @@
 // the first that does not gives the reason (DESIGN 5.6). Pure: fields and numbers in, a verdict out.
 
 import type { CacheRules } from '../config/config.ts';
-import { parseRequestCacheControl, parseResponseCacheControl, type ResponseControl } from '../http/cache-control.ts';
+import { parseRequestCacheControl, type ResponseControl } from '../http/cache-control.ts';
 import { mayBeConditional } from '../http/conditional.ts';
 import { formatDate, parseDate } from '../http/dates.ts';
 import { countField, type Fields, fieldOf, fieldsOf, hasField, setField } from '../http/fields.ts';
 import { HOP_BY_HOP } from '../http/hop.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { isKeyedByContent } from './content-key.ts';
+import { type CachingControl, responseControl } from './control.ts';
 import type { StoredHead } from './facts.ts';
 import { bornMs, dateOf, type Freshness, freshnessOf, isHeuristicStatus } from './freshness.ts';
-import { normaliseVary } from './key.ts';
+import { addRouteVary, normaliseVary, withRouteVary } from './key.ts';
 import { requestIsPrivate } from './lookup.ts';
 
 /** A response to a request, as it came from the upstream (hop-by-hop fields gone), with the times around it. */
@@ -58,17 +59,18 @@ export function mayStore(input: StoreInput): StoreVerdict {
   if (rules.mode === 'off') return refuse('route-off', false);
   // A HEAD's answer has no body to keep; its key is GET's.
   if (input.method === 'HEAD' || !rules.methods.includes(input.method)) return refuse('method', false);
-  if (parseRequestCacheControl(requestFields).noStore) return refuse('request-no-store', false);
+  if (!rules.ignoreClientControl && parseRequestCacheControl(requestFields).noStore)
+    return refuse('request-no-store', false);
   if (status === 206) return refuse('partial', false);
   if (status < 200 || status > 599 || status === 304) return refuse('status', false);
 
-  const control = parseResponseCacheControl(responseFields);
+  const control = responseControl(responseFields);
   if (control.mustUnderstand && !UNDERSTOOD.has(status)) return refuse('status', true);
   // must-understand, understood, lifts the no-store beside it (5.2.2.3).
   if (control.noStore && !control.mustUnderstand) return refuse('no-store', true);
   if (control.private) return refuse('private', true);
 
-  const vary = normaliseVary(fieldsOf(responseFields, 'vary'));
+  const vary = withRouteVary(normaliseVary(fieldsOf(responseFields, 'vary')), rules.vary);
   if (vary === '*') return refuse('vary-star', true);
   if (vary.some((name) => carriesIdentity(name, rules))) return refuse('vary-private', true);
 
@@ -103,9 +105,9 @@ function mayShareAuthorized(requestFields: Fields, control: ResponseControl, rul
   return control.public || control.mustRevalidate || control.sMaxage !== null;
 }
 
-/** A field that is part of the key anyway is no obstacle. */
+/** A field that the route itself puts into the key, or selects variants by, is no obstacle. */
 function carriesIdentity(name: string, rules: CacheRules): boolean {
-  if (rules.key.headers.includes(name)) return false;
+  if (rules.key.headers.includes(name) || rules.vary.includes(name)) return false;
   return ALWAYS_PRIVATE.includes(name) || rules.privateHeaders.includes(name);
 }
 
@@ -115,12 +117,7 @@ function carriesIdentity(name: string, rules: CacheRules): boolean {
  * without asking; and either it is public or s-maxage (the origin spoke to shared caches), or the request named nobody. A
  * cookie that no-cache="set-cookie" or private="set-cookie" keeps out of the store is no obstacle.
  */
-function mayKeepCookies(
-  input: StoreInput,
-  control: ResponseControl,
-  freshness: Freshness,
-  isPrivate: boolean,
-): boolean {
+function mayKeepCookies(input: StoreInput, control: CachingControl, freshness: Freshness, isPrivate: boolean): boolean {
   const { responseFields } = input;
   if (!keepsCookie(responseFields, control, 'set-cookie') && !keepsCookie(responseFields, control, 'set-cookie2'))
     return true;
@@ -159,6 +156,7 @@ function whyUseless(
 function storedHead(input: StoreInput, control: ResponseControl, freshness: Freshness, ours: boolean): StoredHead {
   const { responseFields, responseMs } = input;
   const fields = storedFields(responseFields, control, responseMs);
+  addRouteVary(fields, input.rules.vary);
   const stale = staleTimes(control, freshness, input.rules);
   return {
     status: input.status,

@@ -111,7 +111,8 @@ function explainKey(
 ): Pick<Explanation, 'verdict' | 'stored' | 'storing' | 'variants'> {
   const variants = variantsAt(view.arena, key);
   const looked = lookUp(quietShelf(view.arena, view.purges), key, request.fields);
-  const failing = onlyIfCached(request) ? { cache: 'error', ...whyOf('only-if-cached') } : null;
+  const failing =
+    onlyIfCached(request) && !route.cache.ignoreClientControl ? { cache: 'error', ...whyOf('only-if-cached') } : null;
   if (looked.found === null) {
     const missed = view.hitForMiss.why(key, nowMs);
     const storing = missed === null ? null : { stored: false, ...whyOf(missed.reason) };
@@ -119,7 +120,13 @@ function explainKey(
     return { verdict: failing ?? { cache: 'miss', ...why }, stored: null, storing, variants };
   }
   const { found } = looked;
-  const verdict = mayServe(found.head, request, requestIsPrivate(request.fields, route.cache), nowMs);
+  const verdict = mayServe(
+    found.head,
+    request,
+    requestIsPrivate(request.fields, route.cache),
+    nowMs,
+    route.cache.ignoreClientControl,
+  );
   const stored = summaryOf(found, nowMs);
   const storing = { stored: true };
   if (verdict.serve === 'fresh') return { verdict: { cache: 'hit' }, stored, storing, variants };

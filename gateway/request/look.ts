@@ -5,13 +5,14 @@ import { Fetch, type FetchPlan } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
-import { parseRequestCacheControl } from '../http/cache-control.ts';
+import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { isKeyedByContent } from '../policy/content-key.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe, refreshesEarly } from '../policy/serving.ts';
+import { isPreferred, variantRow } from '../policy/variants.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { lookUp, type StoredEntry } from '../store/entries.ts';
 import { hashKey } from '../store/fill-table.ts';
@@ -41,7 +42,7 @@ export function look(x: Exchange): RequestState {
   if (x.upload !== null || isKeyedByContent(request.method)) {
     const known = contentPart(x);
     if (known === null) return 'read';
-    if ('skip' in known) return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', known.skip);
+    if ('skip' in known) return onlyIfCached(x) ? x.fail('only-if-cached') : forward(x, 'bypass', known.skip);
     content = known.part;
   }
   const key = cacheKey(request, rules, content);
@@ -51,9 +52,9 @@ export function look(x: Exchange): RequestState {
   const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
     const entry = found.found;
-    const verdict = mayServe(entry.head, request, x.isPrivate, nowMs);
+    const verdict = mayServe(entry.head, request, x.isPrivate, nowMs, rules.ignoreClientControl);
     if (verdict.serve === 'fresh' || verdict.serve === 'stale') {
-      if (!x.hold(entry)) return onlyIfCached(request) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
+      if (!x.hold(entry)) return onlyIfCached(x) ? x.fail('only-if-cached') : forward(x, 'bypass', 'lent-out');
       if (verdict.serve === 'stale') {
         x.cacheWord = 'stale';
         x.reason = 'stale-while-revalidate';
@@ -68,7 +69,7 @@ export function look(x: Exchange): RequestState {
     const isInError = verdict.serve === 'validate' && verdict.ifError && nowMs < entry.head.ifErrorUntilMs;
     // The upstream failed for this a moment ago: it is not asked again by each of those who want it.
     if (isInError && state.failedKeys.hasFailed(entry.key, nowMs) && x.hold(entry)) return staleForError(x);
-    if (onlyIfCached(request)) return x.fail('only-if-cached');
+    if (onlyIfCached(x)) return x.fail('only-if-cached');
     if (verdict.serve === 'skip') return forward(x, 'bypass', verdict.reason);
     if (!x.hold(entry)) return forward(x, 'bypass', 'lent-out');
     x.key = key;
@@ -82,7 +83,7 @@ export function look(x: Exchange): RequestState {
       nowMs,
     );
   }
-  if (onlyIfCached(request)) return x.fail('only-if-cached');
+  if (onlyIfCached(x)) return x.fail('only-if-cached');
   // Part of a body cannot fill the store, and the whole may be far larger than what is asked for.
   if (hasField(request.fields, 'range')) return forward(x, found.why === 'store-fault' ? 'miss' : found.why, 'range');
   x.key = key;
@@ -148,7 +149,7 @@ function shared(
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
   const personal = x.isPrivate && (rules.defaultTtlMs !== null || rules.ttlMs !== null || rules.heuristic > 0);
-  if (request.method === 'HEAD' || personal || requestForbidsStoring(request) || x.waits >= MOST_WAITS) {
+  if (request.method === 'HEAD' || personal || requestForbidsStoring(x) || x.waits >= MOST_WAITS) {
     if (request.method === 'HEAD') x.entry = null;
     return 'fetch';
   }
@@ -239,14 +240,17 @@ function followerTakes(
   fetch: Filling,
   outcome: Extract<Outcome, { kind: 'head' | 'validated' }>,
 ): RequestState | null {
-  const { request, runtime } = known(x);
+  const { request, route, runtime } = known(x);
   const head =
     outcome.kind === 'validated' ? outcome.entry.head : outcome.kind === 'head' ? outcome.storing?.head : undefined;
   if (head === undefined || x.key === null) return null;
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
     const own = variantKey(x.key, names, request.fields);
-    if (own !== fetch.storedKey) {
+    if (
+      own !== fetch.storedKey &&
+      !isPreferred(x.key, variantRow(names, fetch.storedKey, head.fields), request.fields)
+    ) {
       // Two keys of one hash: it is no answer of ours at all.
       if (names.length === 0) return null;
       // Another variant than ours: meet those who want the same one as we do.
@@ -258,7 +262,8 @@ function followerTakes(
     }
     if (fetch.body?.fromStart !== true) return null;
   }
-  if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
+  const verdict = mayServe(head, request, x.isPrivate, runtime.state.now(), route.cache.ignoreClientControl);
+  if (verdict.serve !== 'fresh') return null;
   if (outcome.kind === 'validated' && !x.hold(outcome.entry)) return null;
   x.cacheWord = 'collapsed';
   return 'deliver';
@@ -351,14 +356,19 @@ function forward(x: Exchange, why: Forward, reason: Reason): RequestState {
   return 'fetch';
 }
 
-function requestForbidsStoring(request: RequestHead): boolean {
-  const value = fieldOf(request.fields, 'cache-control');
-  return value !== undefined && parseRequestCacheControl(request.fields).noStore;
+function requestForbidsStoring(x: Exchange): boolean {
+  return clientControl(x)?.noStore === true;
 }
 
-function onlyIfCached(request: RequestHead): boolean {
-  const value = fieldOf(request.fields, 'cache-control');
-  return value !== undefined && parseRequestCacheControl(request.fields).onlyIfCached;
+function onlyIfCached(x: Exchange): boolean {
+  return clientControl(x)?.onlyIfCached === true;
+}
+
+/** The client's Cache-Control, null when it has none or it does not count on this route. */
+function clientControl(x: Exchange): RequestControl | null {
+  const { request, route } = known(x);
+  if (route.cache.ignoreClientControl || !hasField(request.fields, 'cache-control')) return null;
+  return parseRequestCacheControl(request.fields);
 }
 
 function known(x: Exchange): { request: RequestHead; route: RouteConfig; runtime: Exchange['runtime'] } {

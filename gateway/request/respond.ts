@@ -5,6 +5,8 @@ import type { HeaderChanges } from '../config/config.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { type CacheStatusInput, cacheStatus } from '../http/cache-status.ts';
 import { type Fields, fieldOf, removeField, setField } from '../http/fields.ts';
+import { OWN_FIELD } from '../policy/control.ts';
+import { addRouteVary } from '../policy/key.ts';
 import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
@@ -145,13 +147,16 @@ function respondWhole(x: Exchange, status: number, fields: Fields, body: Uint8Ar
   x.downstream.whole(status, fields, body, close);
 }
 
-/** Route changes, Via and Cache-Status, last. */
+/** What is ours alone goes; the route's Vary and changes, Via and Cache-Status come, last. */
 function finishFields(
   x: Exchange,
   fields: string[],
   ttl: number | null,
   forwarded?: { stored: boolean; fwdStatus: number },
 ): void {
+  // For this gateway alone (RFC 9213).
+  removeField(fields, OWN_FIELD);
+  if (x.route !== null) addRouteVary(fields, x.route.cache.vary);
   const via = fieldOf(fields, 'via');
   if (via === undefined) fields.push('via', '1.1 sluice');
   else setField(fields, 'via', `${via}, 1.1 sluice`);

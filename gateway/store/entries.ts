@@ -4,6 +4,8 @@
 import type { Fields } from '../http/fields.ts';
 import type { StoredHead, VariantIndex } from '../policy/facts.ts';
 import { variantKey } from '../policy/key.ts';
+import { isSameRepresentation, preferredRows, variantRow } from '../policy/variants.ts';
+import { LIMITS } from '../tables/limits.ts';
 import type { Arena } from './arena.ts';
 import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
 import type { Hot } from './hot.ts';
@@ -80,6 +82,12 @@ function lookUpVariant(shelf: Reading, primary: string, index: VariantIndex, fie
     if (found === 'fault') return { found: null, why: 'store-fault', fillKey: key };
     if (found !== null && 'entry' in found) return checked(shelf, primary, found);
   }
+  for (const row of preferredRows(primary, index.rows, fields)) {
+    const found = foundAt(shelf, row.key);
+    if (found === null || found === 'fault' || !('entry' in found)) continue;
+    const result = checked(shelf, primary, found);
+    if (result.found !== null) return result;
+  }
   return { found: null, why: 'vary-miss', fillKey };
 }
 
@@ -136,23 +144,46 @@ function fault(store: Pick<Store, 'delete'>, key: string): 'fault' {
 }
 
 /**
- * Whether one more variant may be stored under `primary`: there are fewer than `bound`, or this very one is known.
- * Variants that were evicted do not count.
+ * Whether a good response (no 5xx) is stored for `primary`, whichever variant: an error does not take its place. Asked only
+ * where an error may be stored.
+ */
+export function holdsGood(shelf: Shelf, primary: string): boolean {
+  const found = foundAt(shelf, primary);
+  if (found === null || found === 'fault') return false;
+  const all = 'entry' in found ? [found] : found.index.rows.map((row) => foundAt(shelf, row.key));
+  return all.some(
+    (one) =>
+      one !== null &&
+      one !== 'fault' &&
+      'entry' in one &&
+      one.entry.head.status < 500 &&
+      !shelf.purges.isPurged(primary, one.entry.head.storedMs),
+  );
+}
+
+/**
+ * Whether one more variant may be stored under `primary`: there are fewer than `bound`, this very one is known, or it is
+ * the same representation as one of them. Variants that were evicted do not count.
  */
 export function hasRoom(
-  store: Arena,
+  shelf: Shelf,
   primary: string,
   names: readonly string[],
   fields: Fields,
+  responseFields: Fields,
   bound: number,
 ): boolean {
   if (names.length === 0) return true;
+  const { store } = shelf;
   const index = indexAt(store, primary);
   if (index.rows.length < bound) return true;
-  const key = variantKey(primary, names, fields);
-  if (index.rows.some((row) => row.key === key)) return true;
+  const row = variantRow(names, variantKey(primary, names, fields), responseFields);
+  if (index.rows.some((known) => known.key === row.key || isSameRepresentation(primary, row, known))) return true;
+  // What was purged holds no place; the oldest is gone if any is.
+  const oldest = foundAt(shelf, index.rows.at(-1)?.key ?? '');
+  if (oldest !== null && oldest !== 'fault' && 'entry' in oldest) checked(shelf, primary, oldest);
   // Located, not copied: sixteen large variants would be copied for every one more that is asked for.
-  const alive = index.rows.filter((row) => store.locate(row.key) !== null);
+  const alive = index.rows.filter((known) => store.locate(known.key) !== null);
   if (alive.length === index.rows.length) return false;
   store.put(primary, encodeVariants(primary, { rows: alive }));
   return true;
@@ -166,18 +197,43 @@ export function putEntry(
   requestFields: Fields,
   head: StoredHead,
   body: readonly Uint8Array[],
+  bound: number = LIMITS.variants,
 ): boolean {
-  if (names.length === 0) return store.put(primary, encodeFrame(primary, head, body));
-  const key = variantKey(primary, names, requestFields);
-  if (!store.put(key, encodeFrame(key, head, body))) return false;
-  return indexVariant(store, primary, names, key);
+  return putVariant(store, primary, names, variantKey(primary, names, requestFields), head, body, bound);
 }
 
-/** Notes that the response at `key` is the variant of `primary` by its Vary `names`. */
-export function indexVariant(store: Store, primary: string, names: readonly string[], key: string): boolean {
+/** The same at a key that is known: `primary`, or with `names` one of its variants'. */
+export function putVariant(
+  store: Store,
+  primary: string,
+  names: readonly string[],
+  key: string,
+  head: StoredHead,
+  body: readonly Uint8Array[],
+  bound: number = LIMITS.variants,
+): boolean {
+  return store.put(key, encodeFrame(key, head, body)) && indexVariant(store, primary, names, key, head.fields, bound);
+}
+
+/** Notes that the response at `key` is the variant of `primary` by its Vary `names`; beyond the bound another one goes. */
+export function indexVariant(
+  store: Store,
+  primary: string,
+  names: readonly string[],
+  key: string,
+  responseFields: Fields,
+  bound: number = LIMITS.variants,
+): boolean {
   if (names.length === 0) return true;
-  const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
-  return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
+  const row = variantRow(names, key, responseFields);
+  const rows = [row, ...indexAt(store, primary).rows.filter((known) => known.key !== key)];
+  while (rows.length > bound) {
+    // One that says the same goes first, else the oldest: fetches begin without seeing what others will store.
+    const same = rows.findLastIndex((known) => known !== row && isSameRepresentation(primary, row, known));
+    const [gone] = rows.splice(same < 0 ? rows.length - 1 : same, 1);
+    if (gone !== undefined) store.delete(gone.key);
+  }
+  return store.put(primary, encodeVariants(primary, { rows }));
 }
 
 /** The variants known at a key, none when there is no index. */

@@ -22,7 +22,7 @@
 // length is checked exactly; bytes are guarded by who carries them (generation in memory, HMAC or TCP for Redis).
 
 import { crc32 } from 'node:zlib';
-import type { StoredHead, VariantIndex } from '../policy/facts.ts';
+import type { StoredHead, VariantIndex, VariantRow } from '../policy/facts.ts';
 
 const MAGIC = 0x45434c53; // "SLCE"
 const VERSION = 2;
@@ -173,7 +173,7 @@ function readPart(frame: Buffer, bodyBytes: number): StoredHead['part'] | undefi
 export function encodeVariants(key: string, index: VariantIndex): Buffer {
   const strings: string[] = [];
   // Field names are tokens (RFC 9110 5.1): a comma cannot stand in one.
-  for (const row of index.rows) strings.push(row.names.join(','), row.key);
+  for (const row of index.rows) strings.push(row.names.join(','), row.key, row.language, row.coding);
   return seal(allocate(key, VARIANTS, strings, 'utf8', 0), 0);
 }
 
@@ -182,13 +182,13 @@ export function decodeVariants(frame: Buffer, key: string): VariantIndex | null 
   const bodyAt = checkedBodyStart(frame, key, VARIANTS);
   if (bodyAt === 0 || bodyAt !== frame.length) return null;
   const strings = readStrings(frame, bodyAt, 'utf8');
-  if (strings === null || strings.length % 2 !== 0) return null;
-  const rows: { names: readonly string[]; key: string }[] = [];
-  for (let i = 0; i < strings.length; i += 2) {
-    const joined = strings[i] as string;
+  if (strings === null || strings.length % 4 !== 0) return null;
+  const rows: VariantRow[] = [];
+  for (let i = 0; i < strings.length; i += 4) {
+    const [joined, key, language, coding] = strings.slice(i, i + 4) as [string, string, string, string];
     const names = joined === '' ? [] : joined.split(',');
     if (!names.every(isFieldName)) return null;
-    rows.push({ names, key: strings[i + 1] as string });
+    rows.push({ names, key, language, coding });
   }
   return { rows };
 }

@@ -9,6 +9,8 @@ export const LIMITS = {
   keyedContentsBytes: 33_554_432,
   /** Field names in one Vary; more counts as "*", which matches no later request. */
   varyNames: 32,
+  /** Variants of one URL, whatever cache.variants says. */
+  variants: 1000,
   /** Bytes of a response head from an upstream; more is a 502. */
   responseHeaderBytes: 32_768,
   /** Header lines of a response from an upstream; more is a 502. */

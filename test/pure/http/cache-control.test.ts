@@ -120,6 +120,8 @@ test('permissions do not survive a fault', () => {
   assert.equal(parseResponseCacheControl(lines('public="x"')).public, false);
   assert.equal(parseResponseCacheControl(lines('public; max-age=60')).public, false);
   assert.equal(parseResponseCacheControl(lines('no-store, must-understand; x')).mustUnderstand, false);
+  const duty = parseResponseCacheControl(lines('must-revalidate; x'));
+  assert.deepEqual([duty.mustRevalidate, duty.proxyRevalidate], [false, true], 'the duty stays, the permission goes');
   assert.equal(parseResponseCacheControl(lines('max-age=60, stale-if-error=9 x')).staleIfError, null);
   const control = parseResponseCacheControl(lines('max-age=1, stale-while-revalidate=5, stale-if-error="7"'));
   assert.deepEqual([control.staleWhileRevalidate, control.staleIfError], [5, 7]);

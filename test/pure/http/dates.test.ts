@@ -63,6 +63,12 @@ test('two-digit years lie at most 50 years ahead (RFC 9110 5.6.7)', () => {
   assert.equal(year('00', NOW), 2000);
   assert.equal(year('10', Date.UTC(2080, 0, 1)), 2110);
   assert.equal(year('94', Number.NaN), 1994);
+  // To the second: half a century from NOW is 22 August 2076.
+  const whole = (text: string): string => new Date(parseDate(text, NOW) as number).toISOString().slice(0, 19);
+  assert.equal(whole('Saturday, 22-Aug-76 00:00:00 GMT'), '2076-08-22T00:00:00');
+  assert.equal(whole('Saturday, 22-Aug-76 00:00:01 GMT'), '1976-08-22T00:00:01');
+  assert.equal(whole('Tuesday, 29-Feb-00 00:00:00 GMT'), '2000-02-29T00:00:00');
+  assert.equal(parseDate('Tuesday, 29-Feb-01 00:00:00 GMT', NOW), null);
 });
 
 test('a leap second is the second before it; years before 100 are themselves', () => {

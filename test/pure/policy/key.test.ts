@@ -94,6 +94,9 @@ test('a variant is selected by what the field means', () => {
     ['accept-language', ['en, de'], [' en ,   de']],
     ['accept-language', ['en;q=1.0, de;q=0.50'], ['de ; q=0.5,en']],
     ['accept-encoding', ['gzip, br'], ['BR', 'gzip']],
+    ['accept-encoding', ['gzip;q=0.5, x-gzip;q=0.5'], ['X-GZIP ; q=0.500']],
+    ['accept-encoding', ['compress,'], [' x-compress , , ']],
+    ['accept-encoding', ['unknown, gzip;q=0'], ['gzip;q=0.0,unknown']],
   ];
   for (const [name, a, b] of same) assert.equal(select(name, ...a), select(name, ...b), JSON.stringify([a, b]));
   const different: readonly (readonly [string, string[], string[]])[] = [
@@ -105,6 +108,10 @@ test('a variant is selected by what the field means', () => {
     ['accept-language', ['en, de;q=0.5'], ['de, en;q=0.5']],
     ['accept-language', ['en;q=x'], ['en']],
     ['accept-encoding', ['gzip'], ['gzip;q=0']],
+    // An origin that does not know weights may well send gzip for the first.
+    ['accept-encoding', ['gzip;q=0'], ['']],
+    ['accept-encoding', ['*'], ['gzip']],
+    ['accept-language', ['x-gzip'], ['gzip']],
     ['accept-encoding', [''], []],
   ];
   for (const [name, a, b] of different) assert.notEqual(select(name, ...a), select(name, ...b), JSON.stringify([a, b]));
@@ -139,4 +146,71 @@ test('different values never share a key', () => {
     }),
     { numRuns: 5000 },
   );
+});
+
+test('different requests share a key only where the config says so', () => {
+  const parameter = fc.tuple(
+    fc.constantFrom('a', 'b', 'utm_', 'utm_x', 'utm', 'A', ''),
+    fc.constantFrom('', '=', '=1', '=2', '=1=1'),
+  );
+  const query = fc.option(
+    fc.array(parameter, { maxLength: 4 }).map((all) => `?${all.map((parts) => parts.join('')).join('&')}`),
+    { nil: '' },
+  );
+  const text = fc.constantFrom(null, '', '1', '2', '1\nheader x-b=1:1', '=1:1');
+  const request = fc.record({
+    scheme: fc.constantFrom('http', 'https'),
+    authority: fc.constantFrom('a', 'a:80'),
+    path: fc.constantFrom('/', '/x', '/x/'),
+    query,
+    method: fc.constantFrom('GET', 'HEAD', 'POST', 'QUERY'),
+    header: text,
+    cookie: fc.constantFrom(null, '', '1', '2', 'c=1'),
+    other: text,
+  });
+  const config = fc.record({
+    queryIgnore: fc.constantFrom([], ['utm_*'], ['a'], ['a', 'utm_*'], ['*']),
+    querySort: fc.boolean(),
+    headers: fc.constantFrom([], ['x-a']),
+    cookies: fc.constantFrom([], ['c']),
+  });
+  type Request = Parameters<Parameters<typeof request.map>[0]>[0];
+  const keyOf = (one: Request, key: Partial<typeof autoRules.key>): string | null => {
+    const fields: string[] = [];
+    if (one.header !== null) fields.push('x-a', one.header);
+    if (one.other !== null) fields.push('x-b', one.other);
+    if (one.cookie !== null) fields.push('cookie', `sid=${one.other}; c=${one.cookie}`);
+    return keyed(key, { ...one, fields });
+  };
+  /** What the config leaves of a request, said in another way. */
+  const meaning = (one: Request, key: Partial<typeof autoRules.key>): string => {
+    const { queryIgnore = [], querySort, headers = [], cookies = [] } = key;
+    const ignored = queryIgnore.map((name) => new RegExp(name.endsWith('*') ? `^${name.slice(0, -1)}` : `^${name}$`));
+    let parameters = one.query === '' ? [] : one.query.slice(1).split('&');
+    parameters = parameters.filter(
+      (written) => !ignored.some((pattern) => pattern.test(written.split('=')[0] as string)),
+    );
+    if (querySort === true) {
+      const order = (written: string): string => written.split('=')[0] as string;
+      parameters.sort((x, y) => (order(x) < order(y) ? -1 : order(x) > order(y) ? 1 : 0));
+    }
+    const left = parameters.length === 0 ? null : parameters;
+    const method = one.method === 'HEAD' ? 'GET' : one.method;
+    return JSON.stringify([
+      ...[one.scheme, one.authority, one.path, left, method],
+      headers.length > 0 ? one.header : null,
+      cookies.length > 0 ? one.cookie : null,
+    ]);
+  };
+  let shared = 0;
+  fc.assert(
+    fc.property(request, request, config, fc.boolean(), (one, other, key, alike) => {
+      const second = alike ? { ...one, query: other.query, other: other.other, cookie: other.cookie } : other;
+      const same = meaning(one, key) === meaning(second, key);
+      if (same) shared++;
+      assert.equal(keyOf(one, key) === keyOf(second, key), same, JSON.stringify([one, second, key]));
+    }),
+    { numRuns: 5000 },
+  );
+  assert.ok(shared > 100, `${shared} pairs shared a key`);
 });

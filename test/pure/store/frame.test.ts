@@ -121,7 +121,9 @@ function reseal(bytes: Buffer): boolean {
 test('hostile bytes never throw: 150,000 frames of noise and damage', () => {
   const next = generator(20_261_123);
   const frame = encodeFrame(KEY, HEAD, BODY);
-  const variants = encodeVariants(KEY, { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1` }] });
+  const variants = encodeVariants(KEY, {
+    rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }],
+  });
   for (let i = 0; i < 150_000; i++) {
     const damaged = Buffer.from(i % 3 === 0 ? variants : frame);
     if (i % 3 === 2) for (let at = 0; at < damaged.length; at++) damaged[at] = next(256);
@@ -138,7 +140,9 @@ test('hostile bytes never throw: 150,000 frames of noise and damage', () => {
 test('lies under a right checksum never throw and never reach beyond the frame: 150,000 frames', () => {
   const next = generator(4711);
   const frame = encodeFrame(KEY, HEAD, BODY);
-  const variants = encodeVariants(KEY, { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1` }] });
+  const variants = encodeVariants(KEY, {
+    rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }],
+  });
   const headAt = 104 + Buffer.byteLength(KEY);
   let sealed = 0;
   let accepted = 0;
@@ -194,8 +198,13 @@ test('a frame whose maker lies about its strings is no entry', () => {
 test('variants come back as they were put, and are not a response', () => {
   const index = {
     rows: [
-      { names: ['accept-language', 'accept-encoding'], key: `${KEY}\u0000de\u0000gzip` },
-      { names: [], key: '' },
+      {
+        names: ['accept-language', 'accept-encoding'],
+        key: `${KEY}\u0000de\u0000gzip`,
+        language: 'de-ch',
+        coding: 'gzip',
+      },
+      { names: [], key: '', language: '', coding: '' },
     ],
   };
   const frame = encodeVariants(KEY, index);
