@@ -269,7 +269,7 @@ function checkPaths(route: WrittenRoute, index: number, reporter: Reporter, prob
 }
 
 /** Keys that mean something only for requests that go upstream. */
-const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'timeouts', 'websocket'];
+const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'compress', 'timeouts', 'websocket'];
 
 function checkEffects(
   route: WrittenRoute,

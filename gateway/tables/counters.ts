@@ -24,6 +24,7 @@ const named = {
   cache_stale: { kind: 'sum', text: 'answered from the store although stale' },
   cache_collapsed: { kind: 'sum', text: 'answered by the fetch of another request' },
   cache_bypass: { kind: 'sum', text: 'the cache was not asked' },
+  coded_forms: { kind: 'sum', text: 'codings (zstd, br, gzip) of stored bodies that were made and kept' },
   bytes_in: { kind: 'sum', text: 'bytes of request bodies and tunnels from clients' },
   bytes_out: { kind: 'sum', text: 'bytes of response bodies and tunnels to clients' },
   upstream_tries: { kind: 'sum', text: 'attempts on instances' },
