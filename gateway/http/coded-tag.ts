@@ -20,6 +20,8 @@ export function codedTag(etag: string, coding: Coding): string {
 export function plainTag(tag: string): string | null {
   const quoted = tag.endsWith('"');
   const text = quoted ? tag.slice(0, -1) : tag;
+  // A quote that is never closed is no tag.
+  if (!quoted && text.includes('"')) return null;
   for (const coding of CODINGS) {
     if (!text.endsWith(`-${coding}`)) continue;
     const plain = `${text.slice(0, -coding.length - 1)}${quoted ? '"' : ''}`;
