@@ -5,7 +5,7 @@ import type { CompressRules } from '../config/config.ts';
 import type { Coding } from '../http/accept-encoding.ts';
 import { trimOws } from '../http/chars.ts';
 import { codedTag, withPlainTags } from '../http/coded-tag.ts';
-import { type Fields, fieldsOf, removeField, setField } from '../http/fields.ts';
+import { type Fields, fieldsOf, setField, withoutFields } from '../http/fields.ts';
 
 /** What a request says about codings, before `askForIdentity` took it out of its fields. */
 export interface CodingWish {
@@ -59,14 +59,14 @@ export function askForIdentity(fields: string[]): CodingWish {
 export function isCodable(status: number, fields: Fields, bodyBytes: number | null, rules: CompressRules): boolean {
   if (!hasCodableStatus(status)) return false;
   if (bodyBytes !== null && bodyBytes < rules.minBytes && status !== 304 && status !== 206) return false;
-  let type = '';
+  let type: string | null = null;
   for (let i = 0; i < fields.length; i += 2) {
     const value = fields[i + 1] as string;
     switch (fields[i]) {
       case 'content-type':
         // Two of them are no type at all.
-        if (type !== '') return false;
-        type = essenceOf(value);
+        if (type !== null) return false;
+        type = value;
         break;
       case 'content-encoding':
         if (!isIdentity(value)) return false;
@@ -76,7 +76,7 @@ export function isCodable(status: number, fields: Fields, bodyBytes: number | nu
         break;
     }
   }
-  return type === '' ? status === 304 : isListed(type, rules.types);
+  return type === null ? status === 304 : isListed(type, rules.types);
 }
 
 /** Whether a codable response is a whole one, which can be coded. */
@@ -109,50 +109,68 @@ function essenceOf(contentType: string): string {
   return trimOws(semicolon < 0 ? contentType : contentType.slice(0, semicolon)).toLowerCase();
 }
 
-/** Event streams are never coded, whatever is listed: an encoder between a server and an EventSource helps nobody. */
-function isListed(type: string, patterns: readonly string[]): boolean {
-  if (type === 'text/event-stream') return false;
-  for (const pattern of patterns) {
-    const star = pattern.indexOf('*');
-    if (star < 0) {
-      if (type === pattern) return true;
-    } else if (
-      type.length >= pattern.length - 1 &&
-      type.startsWith(pattern.slice(0, star)) &&
-      type.endsWith(pattern.slice(star + 1))
-    ) {
-      return true;
-    }
+/** What was found for a list of types: upstreams send few different ones, and each hit asks. */
+const found = new WeakMap<readonly string[], Map<string, boolean>>();
+const MOST_FOUND = 256;
+
+function isListed(contentType: string, patterns: readonly string[]): boolean {
+  let known = found.get(patterns);
+  if (known === undefined) {
+    known = new Map();
+    found.set(patterns, known);
   }
-  return false;
+  let listed = known.get(contentType);
+  if (listed === undefined) {
+    listed = matchesOne(essenceOf(contentType), patterns);
+    if (known.size >= MOST_FOUND) known.clear();
+    if (contentType.length <= MOST_FOUND) known.set(contentType, listed);
+  }
+  return listed;
+}
+
+/** Event streams are never coded, whatever is listed: an encoder between a server and an EventSource helps nobody. */
+function matchesOne(type: string, patterns: readonly string[]): boolean {
+  if (type === '' || type === 'text/event-stream') return false;
+  return patterns.some((pattern) => {
+    const star = pattern.indexOf('*');
+    if (star < 0) return type === pattern;
+    const hasRoom = type.length >= pattern.length - 1;
+    return hasRoom && type.startsWith(pattern.slice(0, star)) && type.endsWith(pattern.slice(star + 1));
+  });
 }
 
 /** Digests of the content or of the representation, which includes its coding (RFC 9530 2, 3); Content-MD5 and Digest are older. */
-const DIGESTS: readonly string[] = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
+const DIGESTS: ReadonlySet<string> = new Set(['content-digest', 'repr-digest', 'digest', 'content-md5']);
 
 /**
  * Makes the fields of an identity those of its coded form: Content-Encoding, an ETag of its own, nothing that speaks of
  * other bytes, and no offer of ranges, which are those of the identity. Changes `fields`.
  */
 export function describeCoded(fields: string[], coding: Coding): void {
-  for (const name of DIGESTS) removeField(fields, name);
-  removeField(fields, 'accept-ranges');
-  for (let i = 0; i < fields.length; i += 2)
-    if (fields[i] === 'etag') fields[i + 1] = codedTag(fields[i + 1] as string, coding);
-  setField(fields, 'content-encoding', coding);
+  let length = 0;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const value = fields[i + 1] as string;
+    if (name === 'content-encoding' || name === 'accept-ranges' || DIGESTS.has(name)) continue;
+    fields[length++] = name;
+    fields[length++] = name === 'etag' ? codedTag(value, coding) : value;
+  }
+  fields.length = length;
+  fields.push('content-encoding', coding);
 }
 
 /** The trailers of a coded body. */
 export function codedTrailers(trailers: Fields): Fields {
-  if (trailers.length === 0) return trailers;
-  const kept = [...trailers];
-  for (const name of DIGESTS) removeField(kept, name);
-  return kept;
+  return trailers.length === 0 ? trailers : withoutFields(trailers, DIGESTS);
 }
 
 /** Adds Accept-Encoding to Vary, unless it is there. Changes `fields`. */
 export function varyOnCoding(fields: string[]): void {
   const lines = fieldsOf(fields, 'vary');
+  if (lines.length === 0) {
+    fields.push('vary', 'Accept-Encoding');
+    return;
+  }
   const names = lines.join(',').toLowerCase().split(',').map(trimOws);
   if (names.includes('accept-encoding') || names.includes('*')) return;
   const before = names.some((name) => name !== '') ? `${lines.join(', ')}, ` : '';

@@ -66,7 +66,7 @@ export function considerStored(x: Exchange, head: StoredHead): void {
 export function codedStored(x: Exchange, entry: StoredEntry): StoredEntry {
   const { key, head } = entry;
   const { wished } = x;
-  if (wished === null || head.part !== null || !canCode(x, head.status, head.fields, head.bodyBytes)) return entry;
+  if (wished === null || !x.isCodable || head.part !== null || !hasCodedForm(head.status, head.fields)) return entry;
   const { state } = x.runtime;
   const form = state.codings.find(state, entry, wished);
   // A HEAD's client may never want the body.

@@ -89,9 +89,10 @@ export class Codings {
   find(shelf: Shelf, identity: StoredEntry, coding: Coding): StoredEntry | null {
     const form = entryAt(shelf, codedKey(identity.key, coding));
     if (form === null || form.head.bodyId !== identity.head.bodyId) return null;
-    const place = shelf.lent.placeOf(identity);
-    if (place !== null && form.body.length > 0 && !shelf.hot.takes(identity.key, identity.body.length))
-      this.#heads.keep(identity.key, place, identity.head, bytesOf(identity.head));
+    if (form.body.length > 0 && !shelf.hot.takes(identity.key, identity.body.length)) {
+      const place = shelf.lent.placeOf(identity);
+      if (place !== null) this.#heads.keep(identity.key, place, identity.head, bytesOf(identity.head));
+    }
     return form;
   }
 

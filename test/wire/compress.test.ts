@@ -3,10 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { type Answer, type Call, call, open } from '../helpers/client.ts';
+import { createHttp2Client } from '../helpers/clients.ts';
 import { decode, decoderOf } from '../helpers/decode.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, type OriginReply, startOrigin } from '../helpers/origin.ts';
@@ -141,9 +146,33 @@ describe('who gets which coding', () => {
     assert.equal(seen(), 1);
   });
 
+  test('over HTTP/2 as well: stored, on the way, and a HEAD', async () => {
+    const ca = readFileSync(join(gateway.folder, 'certs/ca.pem'), 'utf8');
+    const client = await createHttp2Client(gateway.https, ca, '127.0.0.1');
+    try {
+      for (const headers of [FRESH, UNSTORED]) {
+        const target = `${path}/${headers['cache-control']}`;
+        script(sending(headers));
+        const asked = { headers: { 'accept-encoding': 'br' } };
+        const first = await client.send(target, asked);
+        assert.equal(first.headers['content-encoding'], 'br');
+        assert.equal(await decode('br', await buffer(first.body)), BODY);
+        const second = await client.send(target, asked);
+        assert.equal(second.headers.etag, '"abc-br"');
+        assert.equal(await decode('br', await buffer(second.body)), BODY);
+        const stored = headers === FRESH;
+        assert.equal(second.headers['content-length'] === undefined, !stored);
+        const head = await client.send(target, { ...asked, method: 'HEAD' });
+        assert.equal(head.headers['content-encoding'], 'br');
+        assert.equal((await buffer(head.body)).length, 0);
+      }
+    } finally {
+      client.close();
+    }
+  });
+
   test('a client of HTTP/1.0 gets the identity', async () => {
     script(sending(UNSTORED));
-    const { createConnection } = await import('node:net');
     const socket = createConnection(gateway.http, '127.0.0.1');
     socket.write(`GET ${path} HTTP/1.0\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n`);
     let text = '';
@@ -425,6 +454,38 @@ describe('made once', () => {
     assert.equal(second.headers['content-encoding'], 'zstd');
     assert.equal(second.body, first.body);
     assert.equal(seen(), 1);
+  });
+
+  test('bodies that change under clients of all tastes: each answer is one of them, whole, with its own tag', async () => {
+    let version = 0;
+    const bodyFor = (n: number): string => `version ${n}\n`.repeat(300 + (n % 7) * 40);
+    script((request, reply) => {
+      if (request.method !== 'GET') return reply.send(204, {});
+      version++;
+      return reply.send(200, { ...FRESH, etag: `"v${version}"` }, bodyFor(version));
+    });
+    const tastes = ['zstd', 'br', 'gzip', 'identity', 'gzip, br;q=0.9'];
+    const client = async (n: number): Promise<number> => {
+      let coded = 0;
+      for (let i = 0; i < 60; i++) {
+        if (i % 20 === n) await get(null, { method: 'DELETE' });
+        const refetch = i % 11 === n ? { headers: { 'cache-control': 'no-cache' } } : {};
+        const answer = await get(tastes[(i + n) % tastes.length] ?? null, refetch);
+        const text = await bodyOf(answer);
+        const told = Number(/^version (\d+)\n/.exec(text)?.[1]);
+        assert.equal(text, bodyFor(told));
+        const coding = answer.headers['content-encoding'];
+        assert.equal(answer.headers.etag, coding === undefined ? `"v${told}"` : `"v${told}-${coding}"`);
+        if (coding !== undefined) coded++;
+      }
+      return coded;
+    };
+    const coded = await Promise.all(Array.from({ length: 8 }, (_, n) => client(n)));
+    assert.ok(
+      coded.every((answers) => answers > 10),
+      `${coded}`,
+    );
+    assert.ok(version > 16);
   });
 
   test('a body of a megabyte that both workers serve from its form', async () => {

@@ -1,6 +1,9 @@
 // Coded forms beside the identity: of which body they are, who makes them, what is copied for a hit.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CODINGS, type Coding } from '../../../gateway/http/accept-encoding.ts';
@@ -13,6 +16,7 @@ import { createFillMemory, FillTable } from '../../../gateway/store/fill-table.t
 import { HOT_BYTES, Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+import { readWarm, writeWarm } from '../../../gateway/store/warm.ts';
 import { decode } from '../../helpers/decode.ts';
 
 const KEY = 'http://h/a';
@@ -170,6 +174,24 @@ test('a form holds no fields and no tags, and its key is known as one', async ()
   const { head, key } = await form(worker, 'zstd');
   assert.deepEqual([head.fields, head.tags], [[], []]);
   assert.ok(isCodedKey(key) && key.startsWith(KEY) && !isCodedKey(KEY));
+});
+
+test('a warm start brings the form back with its body', async () => {
+  const [before] = workers(1) as [Worker];
+  put(before, headOf(1), PLAIN);
+  before.codings.make(before.shelf.store, stored(before), 'br');
+  await form(before, 'br');
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-codings-'));
+  try {
+    const file = join(folder, 'warm');
+    assert.equal((await writeWarm(before.shelf.store, before.shelf.purges, file, 2000)).entries, 2);
+    const [after] = workers(1) as [Worker];
+    await readWarm(after.shelf.store, after.shelf.purges, file, 2000, () => false);
+    const found = after.codings.find(after.shelf, stored(after), 'br');
+    assert.equal(await decode('br', found?.body ?? Buffer.alloc(0)), PLAIN);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('a large body that is not hot is not copied for a hit on its form', async () => {
