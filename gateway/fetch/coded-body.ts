@@ -22,11 +22,23 @@ export function codedBody(state: WorkerState<Filling>, filling: Filling, coding:
   if (found?.body.fromStart === true) return found;
   const { body } = filling;
   if (body === null || !body.fromStart || !state.codings.coderBegins()) return null;
-  const coded = new CodedBody(state, filling, body, coding);
+  const coded = begin(state, filling, body, coding);
+  if (coded === null) return null;
   const shared = running.get(filling) ?? new Map<Coding, CodedBody>();
   running.set(filling, shared.set(coding, coded));
   coded.start();
   return coded;
+}
+
+/** Null when zlib finds no memory for a coder. */
+function begin(state: WorkerState<Filling>, filling: Filling, body: Body, coding: Coding): CodedBody | null {
+  try {
+    return new CodedBody(state, filling, body, coding);
+  } catch (error) {
+    state.codings.coderEnded();
+    state.problem(`${coding} of a body on its way: ${String(error)}`);
+    return null;
+  }
 }
 
 export class CodedBody implements Source {

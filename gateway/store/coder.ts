@@ -22,6 +22,7 @@ import type { Coding } from '../http/accept-encoding.ts';
 /** Bytes that one turn on the thread pool may write: all workers share the pool, with DNS and files. */
 const TURN_BYTES = 65_536;
 const LEAST_CHUNK_BYTES = 1_024;
+const ZSTD_SMALL_BYTES = 1_048_576;
 /** Bytes that wait in front of a coder before its source is held. */
 const WAITING_BYTES = 65_536;
 
@@ -38,8 +39,8 @@ export function codeWhole(coding: Coding, body: Uint8Array): Promise<Buffer> {
       const params = { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_SIZE_HINT]: body.length };
       brotliCompress(body, { params, chunkSize }, done);
     } else {
-      // The window of level 9 is 4 MiB: RFC 9659 allows 8.
-      const params = { [constants.ZSTD_c_compressionLevel]: 9 };
+      // Level 9 has tables by the body's size, too many of them for large ones. Windows stay below the 8 MiB of RFC 9659.
+      const params = { [constants.ZSTD_c_compressionLevel]: body.length > ZSTD_SMALL_BYTES ? 6 : 9 };
       zstdCompress(body, { params, chunkSize, pledgedSrcSize: body.length }, done);
     }
   });

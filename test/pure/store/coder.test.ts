@@ -96,7 +96,8 @@ for (const coding of CODINGS) {
       before = at;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    assert.ok(at < 1_000_000, `${at} bytes were taken`);
+    // Brotli itself collects more than a megabyte before it gives anything out.
+    assert.ok(at < 3_000_000, `${at} bytes were taken`);
     paused = false;
     coder.resume();
     await ended.promise;
