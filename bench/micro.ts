@@ -20,6 +20,7 @@ import { acceptExchange } from '../gateway/request/steps.ts';
 import { compileRoutes } from '../gateway/route/compile.ts';
 import { matchRoute } from '../gateway/route/match.ts';
 import type { Runtime } from '../gateway/runtime.ts';
+import { Codings } from '../gateway/store/codings.ts';
 import { type Found, lookUp, putEntry, type Shelf } from '../gateway/store/entries.ts';
 import { FailedKeys } from '../gateway/store/failed-keys.ts';
 import { FillTable } from '../gateway/store/fill-table.ts';
@@ -137,6 +138,7 @@ function createRuntime(config: Config): Runtime<Filling> {
     { info: () => {}, warn: () => {}, error: () => {} },
     () => NOW_MS,
   );
+  const fillTable = new FillTable(memory.fills, 0);
   return {
     version: 1,
     config,
@@ -144,8 +146,16 @@ function createRuntime(config: Config): Runtime<Filling> {
       store: arena,
       hot: new Hot<Found>(HOT_BYTES, (located) => arena.stillAt(located)),
       lent: new Lent(1_000_000, (located) => arena.stillAt(located)),
+      codings: new Codings({
+        fillTable,
+        count: () => {},
+        problem: (message) => {
+          throw new Error(message);
+        },
+        stillAt: (located) => arena.stillAt(located),
+      }),
       fills: new Fills<Filling>(),
-      fillTable: new FillTable(memory.fills, 0),
+      fillTable,
       hitForMiss: new HitForMiss(memory.hitForMiss),
       purges,
       failedKeys: new FailedKeys(LIMITS.failedKeys),

@@ -6,6 +6,7 @@ import type { AddressList } from './http/address.ts';
 import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
 import type { Arena } from './store/arena.ts';
+import type { Codings } from './store/codings.ts';
 import type { Found, StoredEntry } from './store/entries.ts';
 import type { FailedKeys } from './store/failed-keys.ts';
 import type { FillTable } from './store/fill-table.ts';
@@ -24,6 +25,8 @@ export interface WorkerState<F> {
   readonly hot: Hot<Found>;
   /** Large stored bodies on their way to clients. */
   readonly lent: Lent<StoredEntry>;
+  /** Coded forms of stored responses, and how many bodies are being coded. */
+  readonly codings: Codings;
   readonly fills: Fills<F>;
   readonly fillTable: FillTable;
   readonly hitForMiss: HitForMiss;

@@ -16,6 +16,7 @@ import { acceptExchange } from './request/steps.ts';
 import { compileRoutes } from './route/compile.ts';
 import type { Runtime, WorkerState } from './runtime.ts';
 import { openArena } from './store/arena.ts';
+import { Codings } from './store/codings.ts';
 import type { Found, StoredEntry } from './store/entries.ts';
 import { FailedKeys } from './store/failed-keys.ts';
 import { FillTable } from './store/fill-table.ts';
@@ -44,6 +45,7 @@ const idPrefix = randomBytes(8).toString('hex');
 let requestNumber = 0;
 
 const store = openArena(birth.cache.arena, { row: birth.row });
+const fillTable = new FillTable(birth.cache.fills, birth.row);
 
 /** Everything that outlives a config. */
 const state: WorkerState<Filling> = {
@@ -52,8 +54,14 @@ const state: WorkerState<Filling> = {
   lent: new Lent<StoredEntry>(Math.floor(birth.cache.arena.byteLength / birth.workers), (located) =>
     store.stillAt(located),
   ),
+  codings: new Codings({
+    fillTable,
+    count: (name, n) => counters.add(name, n),
+    problem: (message) => log('error', message),
+    stillAt: (located) => store.stillAt(located),
+  }),
   fills: new Fills<Filling>(),
-  fillTable: new FillTable(birth.cache.fills, birth.row),
+  fillTable,
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),
   purges: new Purges(birth.cache.purges),
   failedKeys: new FailedKeys(LIMITS.failedKeys),

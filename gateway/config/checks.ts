@@ -269,9 +269,14 @@ function checkPaths(route: WrittenRoute, index: number, reporter: Reporter, prob
 }
 
 /** Keys that mean something only for requests that go upstream. */
-const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'timeouts', 'websocket'];
+const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'compress', 'timeouts', 'websocket'];
 /** The same for files, which are not put into the cache either: of `cache` they take how long clients may keep them. */
-const NOT_FOR_FILES: readonly (readonly string[])[] = [['timeouts'], ['websocket'], ['headers', 'request']];
+const NOT_FOR_FILES: readonly (readonly string[])[] = [
+  ['timeouts'],
+  ['websocket'],
+  ['compress'],
+  ['headers', 'request'],
+];
 const CACHE_OF_FILES: readonly string[] = ['ttl', 'default_ttl'];
 
 function checkEffects(

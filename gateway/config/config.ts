@@ -2,6 +2,8 @@
 // expanded, every default applied, every duration a number of ms and every size a number of bytes. Nothing below this
 // layer knows YAML.
 
+import type { Coding } from '../http/accept-encoding.ts';
+
 /** Where to listen. `host` null means all addresses, dual stack. `text` is what the operator wrote. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string | null; readonly port: number; readonly text: string }
@@ -131,6 +133,16 @@ export interface CacheRules {
   readonly maxObjectBytes: number;
 }
 
+/** What a route codes for clients that wish it. */
+export interface CompressRules {
+  /** The first is preferred among those that a client likes equally; at least one, each once. */
+  readonly codings: readonly Coding[];
+  /** Shorter bodies stay as they are; those of unknown length do not. */
+  readonly minBytes: number;
+  /** Lower-case media types; one "*" in each stands for any text. */
+  readonly types: readonly string[];
+}
+
 export interface UpstreamConfig {
   readonly name: string;
   /** Empty for a managed upstream, whose addresses control chooses. */
@@ -215,6 +227,8 @@ export interface RouteConfig {
   readonly requestHeaders: HeaderChanges;
   readonly responseHeaders: HeaderChanges;
   readonly cache: CacheRules;
+  /** null = bodies stay as the upstream sent them. */
+  readonly compress: CompressRules | null;
   /** Upstream timeouts with this route's own laid over them; by upstream name. */
   readonly timeouts: Readonly<Record<string, TimeoutsConfig>>;
   readonly limits: { readonly bodyBytes: number };

@@ -144,6 +144,7 @@ function resolveRoute(
     requestHeaders: route.requestHeaders,
     responseHeaders: route.responseHeaders,
     cache: cacheRules(route.cache, sections.cache, Object.keys(route.match.headers)),
+    compress: route.compress,
     timeouts,
     limits: { bodyBytes: route.bodyBytes ?? sections.limits.bodyBytes },
     websocketIdleMs: route.websocketIdleMs,

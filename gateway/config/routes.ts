@@ -2,7 +2,8 @@
 
 import * as z from 'zod';
 import { type CacheChoice, routeCacheSchema } from './cache.ts';
-import type { HeaderChanges, RouteMatch } from './config.ts';
+import { compressSchema } from './compress.ts';
+import type { CompressRules, HeaderChanges, RouteMatch } from './config.ts';
 import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
 import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
@@ -26,6 +27,7 @@ export interface WrittenRoute {
   readonly requestHeaders: HeaderChanges;
   readonly responseHeaders: HeaderChanges;
   readonly cache: CacheChoice | null;
+  readonly compress: CompressRules | null;
   readonly timeouts: TimeoutsOverlay;
   readonly bodyBytes: number | null;
   readonly websocketIdleMs: number | null;
@@ -276,6 +278,11 @@ const routeSchemaWritten = z.strictObject({
     .describe(
       'off, auto, a duration (obey the origin, that long where it is silent), or the long form; by default cache.default.',
     ),
+  compress: compressSchema
+    .prefault('off')
+    .describe(
+      'Codes answers for clients that ask for it: off, a coding, a list of codings with the preferred one first, or the long form. Off by default: many upstreams compress themselves. What is stored is coded once and kept beside the identity; other answers are coded as they pass, and flushed whenever the upstream pauses. The upstream is asked for the identity (Accept-Encoding: identity; headers.request can say otherwise), and what it codes all the same stays as it is. Never coded: text/event-stream, no-transform, ranges, HTTP/1.0. Leave it off where an answer holds a secret beside text that somebody else can choose: its coded length can tell the secret (BREACH).',
+    ),
   timeouts: timeoutsOverlaySchema.describe('As timeouts above, for this route.'),
   limits: z
     .strictObject({ body: size(0, TEBIBYTE).optional().describe('Bytes of a request body.') })
@@ -310,6 +317,7 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
     requestHeaders: written.headers.request ?? NO_CHANGES,
     responseHeaders: written.headers.response ?? NO_CHANGES,
     cache: written.cache ?? null,
+    compress: written.compress,
     timeouts: written.timeouts,
     bodyBytes: written.limits.body ?? null,
     websocketIdleMs: written.websocket?.idle ?? null,

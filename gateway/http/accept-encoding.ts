@@ -1,50 +1,50 @@
-// The Accept-Encoding field (RFC 9110 12.5.3): which of the codings that are there the client likes best. Never encodes,
-// never throws.
+// Accept-Encoding (RFC 9110 12.5.3): which content coding a client would rather have than the body as it is. Pure and
+// total: what is malformed is as if it were not there. Knows codings by name only.
 
-import { trimOws } from './chars.ts';
+import { isToken, trimOws } from './chars.ts';
 
-/** A weight (RFC 9110 12.4.2). */
-const WEIGHT = /^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$/;
+/** The content codings that this gateway can make, by their registered names. */
+export const CODINGS = ['zstd', 'br', 'gzip'] as const;
+export type Coding = (typeof CODINGS)[number];
 
 /**
- * The coding of `offered` (lower case) with the highest weight in `acceptEncoding`; of several with the same weight the one
- * that stands first in `offered`. Identity is always there: it wins only where the field gives it a higher weight by name.
- * null = identity: it is best, or no offered coding is acceptable, or there is no field (`undefined`). `acceptEncoding`
- * is all lines joined by commas. A member that is malformed is as if it were not there; of a coding named twice the first
- * counts.
+ * The one of `offered` with the highest weight, the earlier one among equals; null = the body as it is (identity). That is
+ * so without the field, when nothing offered is acceptable, and when identity is named with a higher weight. identity
+ * that is not named never wins over a coding that is: who names a coding wants it. identity;q=0 changes nothing when no
+ * coding fits, since an answer that is there is better than a 406 or 415. Of a coding that is named twice the lower weight
+ * counts; x-gzip is gzip (8.4.1.3).
  */
-export function preferredCoding(acceptEncoding: string | undefined, offered: readonly string[]): string | null {
-  if (acceptEncoding === undefined || offered.length === 0) return null;
-  const weights = parseWeights(acceptEncoding);
-  let best: string | null = null;
+export function preferredCoding<T extends string>(acceptEncoding: string | undefined, offered: readonly T[]): T | null {
+  if (acceptEncoding === undefined) return null;
+  const weights = readWeights(acceptEncoding);
+  const others = weights.get('*') ?? 0;
+  let best: T | null = null;
   let bestWeight = 0;
   for (const coding of offered) {
-    const weight = weights.get(coding) ?? weights.get('*') ?? 0;
+    const weight = weights.get(coding) ?? others;
     if (weight > bestWeight) {
       best = coding;
       bestWeight = weight;
     }
   }
-  // Where identity is not named it is merely acceptable: whoever names codings would rather have one of them.
   return (weights.get('identity') ?? 0) > bestWeight ? null : best;
 }
 
-function parseWeights(field: string): ReadonlyMap<string, number> {
+function readWeights(value: string): Map<string, number> {
   const weights = new Map<string, number>();
-  for (const member of field.toLowerCase().split(',')) {
-    const semicolon = member.indexOf(';');
-    const name = trimOws(semicolon < 0 ? member : member.slice(0, semicolon));
-    // RFC 9110 8.4.1: these are other names of the same codings.
-    const coding = name === 'x-gzip' ? 'gzip' : name === 'x-compress' ? 'compress' : name;
-    if (coding === '' || weights.has(coding)) continue;
-    const weight = semicolon < 0 ? 1 : parseWeight(trimOws(member.slice(semicolon + 1)));
-    if (weight >= 0) weights.set(coding, weight);
+  for (const part of value.toLowerCase().split(',')) {
+    const semicolon = part.indexOf(';');
+    const written = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
+    const weight = semicolon < 0 ? 1 : weightOf(part.slice(semicolon + 1));
+    if (!isToken(written) || weight === null) continue;
+    const name = written === 'x-gzip' ? 'gzip' : written;
+    weights.set(name, Math.min(weight, weights.get(name) ?? 1));
   }
   return weights;
 }
 
-/** "q=0.5" → 0.5; -1 when it is no weight. */
-function parseWeight(text: string): number {
-  const value = text.startsWith('q=') ? text.slice(2) : '';
-  return WEIGHT.test(value) ? Number(value) : -1;
+/** The value of ` q=0.5 ` (RFC 9110 12.4.2: at most three decimals, from 0 to 1), or null. */
+function weightOf(parameter: string): number | null {
+  const text = trimOws(parameter);
+  return /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(text) ? Number(text.slice(2)) : null;
 }

@@ -26,15 +26,15 @@ function opaque(etag: string): string {
 }
 
 /**
- * Whether an If-None-Match value names the entity tag, by weak comparison; with `strong` an If-Match value, by strong
- * comparison. `*` names any. Entity tags may hold commas; what is not quoted is taken up to the next comma, so that origins
- * with bare tags are served as they expect.
+ * The members of If-None-Match or If-Match, `*` among them. Entity tags may hold commas; what is not quoted is taken up to
+ * the next comma, so that origins with bare tags are served as they expect.
  */
-export function namesEntityTag(value: string, etag: string, strong = false): boolean {
+export function entityTags(value: string): string[] {
+  const tags: string[] = [];
   let i = 0;
   while (i < value.length) {
     while (i < value.length && (value[i] === ' ' || value[i] === '\t' || value[i] === ',')) i++;
-    if (i >= value.length) return false;
+    if (i >= value.length) break;
     const start = i;
     if (value.startsWith('W/', i)) i += 2;
     if (value[i] === '"') {
@@ -42,12 +42,22 @@ export function namesEntityTag(value: string, etag: string, strong = false): boo
       i = end < 0 ? value.length : end + 1;
     }
     while (i < value.length && value[i] !== ',') i++;
-    const member = value.slice(start, i).trimEnd();
-    if (member === '*') return true;
-    // RFC 9110 8.8.3.2: weak ones never match in a strong comparison.
-    if (etag !== '' && (strong ? member === etag && !etag.startsWith('W/') : sameEntityTag(member, etag))) return true;
+    tags.push(value.slice(start, i).trimEnd());
   }
-  return false;
+  return tags;
+}
+
+/**
+ * Whether an If-None-Match value names the entity tag, by weak comparison; with `strong` an If-Match value, by strong
+ * comparison, in which weak ones never match (RFC 9110 8.8.3.2). `*` names any.
+ */
+export function namesEntityTag(value: string, etag: string, strong = false): boolean {
+  const same = strong ? sameStrongTag : sameEntityTag;
+  return entityTags(value).some((member) => member === '*' || (etag !== '' && same(member, etag)));
+}
+
+function sameStrongTag(a: string, b: string): boolean {
+  return a === b && !a.startsWith('W/');
 }
 
 /**

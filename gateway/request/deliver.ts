@@ -10,18 +10,20 @@ import type { RequestHead } from '../http/request.ts';
 import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { LIMITS } from '../tables/limits.ts';
+import { codedFetched, codedStored, considerStored } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
 import { respondFetched, respondFile, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
 
 export function deliver(x: Exchange): null {
-  const { request, entry, fetch, file } = x;
+  const { request, entry, fetch, file, form } = x;
   if (request === null) throw new Error('deliver without a request');
   if (file !== null) {
     deliverFile(x, file);
     return null;
   }
   const nowMs = x.runtime.state.now();
-  if (entry !== null) deliverStored(x, request, entry, nowMs);
+  if (form !== null) deliverForm(x, request, form, nowMs);
+  else if (entry !== null) deliverStored(x, request, entry, nowMs);
   else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
   else throw new Error('deliver without anything to deliver');
   return null;
@@ -30,6 +32,7 @@ export function deliver(x: Exchange): null {
 function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, nowMs: number): void {
   // RFC 9110 13.2.1: conditions and ranges apply only where the plain answer would be a 200.
   const plain = entry.head.status === 200;
+  considerStored(x, entry.head);
   if (plain && clientNotModified(entry.head, request.fields))
     return respondStored(x, entry, nowMs, { notModified: true });
   const wanted = fieldOf(request.fields, 'range');
@@ -38,7 +41,14 @@ function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, no
     if (range === 'unsatisfiable') return respondUnsatisfiable(x, entry, nowMs);
     if (range !== null) return respondRange(x, entry, nowMs, range.start, range.end);
   }
-  respondStored(x, entry, nowMs, { notModified: false });
+  respondStored(x, codedStored(x, entry), nowMs, { notModified: false });
+}
+
+/** A coded form that `look` found without the response it was made of: the request has no Range. */
+function deliverForm(x: Exchange, request: RequestHead, form: StoredEntry, nowMs: number): void {
+  const notModified = form.head.status === 200 && clientNotModified(form.head, request.fields);
+  if (!notModified) x.coding = x.wished;
+  respondStored(x, form, nowMs, { notModified });
 }
 
 function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs: number): void {
@@ -52,11 +62,12 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
     outcome.status === 200 &&
     head !== undefined &&
     clientNotModified(head, request.fields);
+  const coded = codedFetched(x, fetch, outcome, notModified);
   if (!respondFetched(x, outcome, nowMs, notModified)) {
     if (!x.follows) discard(fetch);
     return;
   }
-  const reader = body.read({
+  const reader = (coded?.body ?? body).read({
     write: (chunk) => downstream.write(chunk),
     end: (trailers) => downstream.end(trailers),
     abort: () => downstream.abort(),
@@ -65,7 +76,7 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
   downstream.onDrain = () => reader.resume();
   x.onGone = () => {
     reader.leave();
-    fetch.readerLeft();
+    (coded ?? fetch).readerLeft();
   };
 }
 

@@ -7,6 +7,7 @@ import type { RouteConfig } from '../config/config.ts';
 import type { Reader } from '../fetch/body.ts';
 import type { Filling, Waiter } from '../fetch/filling.ts';
 import type { Upload } from '../fetch/upload.ts';
+import type { Coding } from '../http/accept-encoding.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { ContentPart } from '../policy/content-key.ts';
@@ -75,6 +76,16 @@ export class Exchange implements Waiter {
   ifError = false;
   /** The upstream's status that the client does not get to see; null = none. */
   forwardStatus: number | null = null;
+  /** The coding that the client wishes; null = it takes bodies as they are. */
+  wished: Coding | null = null;
+  /** If-None-Match as the client sent it, on a route that codes; '' = none. */
+  entityTags = '';
+  /** The answer is of the kind that this route codes, so it varies on Accept-Encoding. */
+  isCodable = false;
+  /** The coding that the answer gets here; null = none. */
+  coding: Coding | null = null;
+  /** A stored head with the coded form of its body, to serve in place of `entry`. */
+  form: StoredEntry | null = null;
   fetch: Filling | null = null;
   /** The right to fetch for all workers, until a fetch takes it over. */
   lead: Lead | null = null;
@@ -136,10 +147,7 @@ export class Exchange implements Waiter {
 
   /** Takes a stored response to serve or to validate, until the end; false when too much is on its way to clients. */
   hold(entry: StoredEntry): boolean {
-    const { lent } = this.runtime.state;
-    if (!lent.take(entry)) return false;
-    if (this.#held !== null) lent.give(this.#held);
-    this.#held = entry;
+    if (!this.lend(entry)) return false;
     this.entry = entry;
     return true;
   }
@@ -150,6 +158,15 @@ export class Exchange implements Waiter {
     if (state.contentBytes + bytes > LIMITS.keyedContentsBytes) return false;
     this.contentBytes += bytes;
     state.contentBytes += bytes;
+    return true;
+  }
+
+  /** Takes what is sent in place of the stored response that is held; false when too much is on its way to clients. */
+  lend(form: StoredEntry): boolean {
+    const { lent } = this.runtime.state;
+    if (!lent.take(form)) return false;
+    if (this.#held !== null) lent.give(this.#held);
+    this.#held = form;
     return true;
   }
 

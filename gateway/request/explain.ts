@@ -143,7 +143,8 @@ const MISSES = {
 
 /** What became of a request whose answer is about to leave. */
 export function explainExchange(x: Exchange, nowMs: number): Explanation {
-  const { request, route, runtime, entry, fetch } = x;
+  const { request, route, runtime, fetch } = x;
+  const entry = x.form ?? x.entry;
   const outcome = fetch?.outcome;
   const content = x.content !== null && 'part' in x.content ? x.content.part : '';
   const hasKey = request !== null && route !== null && x.forward !== 'method';

@@ -19,6 +19,7 @@ import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
+import { findReady } from './coding.ts';
 import { contentPart } from './content.ts';
 import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
@@ -49,6 +50,10 @@ export function look(x: Exchange): RequestState {
   if (key === null) return forward(x, 'bypass', 'key-too-long');
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
+  if (findReady(x, request, key, nowMs)) {
+    x.cacheWord = 'hit';
+    return 'deliver';
+  }
   const found = lookUp(state, key, request.fields);
   if (found.found !== null) {
     const entry = found.found;

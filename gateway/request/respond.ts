@@ -11,6 +11,7 @@ import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
+import { describeCoding, tagNotModified } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
 import { explainExchange, explanationField } from './explain.ts';
 
@@ -106,6 +107,7 @@ export function respondNotModified(x: Exchange, full: Fields): void {
       continue;
     fields.push(name, full[i + 1] as string);
   }
+  tagNotModified(x, fields);
   x.status = 304;
   x.downstream.head(304, fields, null, false);
   x.downstream.end([]);
@@ -128,10 +130,11 @@ export function respondFetched(x: Exchange, outcome: HeadOutcome, nowMs: number,
     respondNotModified(x, fields);
     return false;
   }
+  if (outcome.status === 304) tagNotModified(x, fields);
   x.status = outcome.status;
   const bodyless =
     x.downstream.method === 'HEAD' || outcome.status === 204 || outcome.status === 304 || outcome.status === 205;
-  x.downstream.head(outcome.status, fields, outcome.bodyBytes, false);
+  x.downstream.head(outcome.status, fields, x.coding === null ? outcome.bodyBytes : null, false);
   if (bodyless) x.downstream.end([]);
   return !bodyless;
 }
@@ -157,6 +160,7 @@ function finishFields(
   // For this gateway alone (RFC 9213).
   removeField(fields, OWN_FIELD);
   if (x.route !== null) addRouteVary(fields, x.route.cache.vary);
+  describeCoding(x, fields);
   const via = fieldOf(fields, 'via');
   if (via === undefined) fields.push('via', '1.1 sluice');
   else setField(fields, 'via', `${via}, 1.1 sluice`);

@@ -9,6 +9,7 @@ import { redirectLocation } from '../route/rewrite.ts';
 import { chooseSplit } from '../route/split.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestState } from '../tables/states.ts';
+import { takeWish } from './coding.ts';
 import { read } from './content.ts';
 import { deliver } from './deliver.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
@@ -84,6 +85,7 @@ function guard(x: Exchange): RequestState {
   if (downstream.body !== null) {
     x.upload = new Upload(downstream.body, route.limits.bodyBytes, () => downstream.allowBody());
   }
+  takeWish(x, request);
   return 'look';
 }
 

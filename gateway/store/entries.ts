@@ -110,6 +110,12 @@ function foundAt({ store, hot, lent }: Reading, key: string): Found | 'fault' | 
   return found;
 }
 
+/** The response at exactly this key, hot copies first, whatever the purge log says of it; null = there is none to be read. */
+export function entryAt(shelf: Shelf, key: string): StoredEntry | null {
+  const found = foundAt(shelf, key);
+  return found !== null && found !== 'fault' && 'entry' in found ? found.entry : null;
+}
+
 /** In memory of its own: a few bytes of Buffer's pool that are kept for long would keep the whole 64 KiB alive. */
 function unpooled(frame: Buffer): Buffer {
   if (frame.buffer.byteLength === frame.length) return frame;

@@ -48,6 +48,11 @@ export class Lent<T extends Lendable> {
     if (entry.body.length >= LENT_FROM_BYTES && this.#stillAt(located)) this.#places.set(entry, located);
   }
 
+  /** Where an entry that is large enough to be lent was copied from; null = not known. */
+  placeOf(entry: T): Located | null {
+    return this.#places.get(entry) ?? null;
+  }
+
   /** Lends a body to one more reader; every true wants a `give`. False when too much is lent already. */
   take(entry: T): boolean {
     const { body } = entry;

@@ -25,6 +25,7 @@ const named = {
   cache_collapsed: { kind: 'sum', text: 'answered by the fetch of another request' },
   cache_bypass: { kind: 'sum', text: 'the cache was not asked' },
   cache_refreshes: { kind: 'sum', text: 'fetches in the background, begun for a stored response' },
+  coded_forms: { kind: 'sum', text: 'codings (zstd, br, gzip) of stored bodies that were made and kept' },
   bytes_in: { kind: 'sum', text: 'bytes of request bodies and tunnels from clients' },
   bytes_out: { kind: 'sum', text: 'bytes of response bodies and tunnels to clients' },
   upstream_tries: { kind: 'sum', text: 'attempts on instances' },

@@ -37,6 +37,14 @@ export const LIMITS = {
   configBytes: 1_048_576,
   /** Ranges in one request; more are ignored and the whole is served (RFC 9110 14.2). */
   rangeParts: 8,
+  /** Bodies on their way that one worker codes at once; more go out as they are. Each costs up to 1.2 MB. */
+  coders: 64,
+  /** Stored bodies that one worker codes at once, for later requests; more wait for another request. */
+  codedAtOnce: 2,
+  /** Bytes of a stored body that is coded for later requests; larger ones only while they are fetched. */
+  codedBytes: 16_777_216,
+  /** Values of Accept-Encoding that a worker remembers the meaning of, per route; longer ones than this many characters it never does. */
+  acceptEncodings: 256,
   /** Bytes of the access log that wait for a slow reader before lines are dropped and counted. */
   logBytes: 8_388_608,
   /** Requests that wait for a connection of one instance, per worker; more are refused with 'busy'. */

@@ -152,6 +152,7 @@ export function routeConfig(
     rewrite: null,
     requestHeaders: none,
     responseHeaders: none,
+    compress: null,
     timeouts: {},
     limits: { bodyBytes: 10_485_760 },
     websocketIdleMs: null,

@@ -9,6 +9,7 @@ import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import type { WorkerState } from '../../../gateway/runtime.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
+import { Codings } from '../../../gateway/store/codings.ts';
 import type { Found } from '../../../gateway/store/entries.ts';
 import { FailedKeys } from '../../../gateway/store/failed-keys.ts';
 import { createFillMemory, FillTable, hashKey, type Lead } from '../../../gateway/store/fill-table.ts';
@@ -60,6 +61,12 @@ function pair(): Pair {
     store,
     hot: new Hot<Found>(0, () => false),
     lent: new Lent(1_000_000, (located) => store.stillAt(located)),
+    codings: new Codings({
+      fillTable: own,
+      count: () => {},
+      problem: (message) => assert.fail(message),
+      stillAt: () => false,
+    }),
     fills: new Fills<Filling>(),
     fillTable: own,
     hitForMiss: new HitForMiss(createHitForMissMemory()),

@@ -46,6 +46,7 @@ export function routeOf(text: string, more: Partial<RouteMatch> = {}, rest: Part
       key: { queryIgnore: [], querySort: false, headers: [], cookies: [] },
       maxObjectBytes: 1,
     },
+    compress: null,
     timeouts: {},
     limits: { bodyBytes: 1 },
     websocketIdleMs: null,
