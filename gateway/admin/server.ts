@@ -1,4 +1,4 @@
-// The admin API: health words for orchestrators, the state of the gateway as JSON, and the order to reload. It reads
+// The admin API: health words for orchestrators, the state of the gateway as JSON, explanations, the order to reload. It reads
 // what control hands it and never reaches into a worker; GET and HEAD never change anything. What stands in DESIGN as
 // its shield: a token for every change and beyond loopback for every read, Host and Origin checked against DNS
 // rebinding, small limits on everything that a peer can send.
@@ -17,6 +17,16 @@ export interface AdminOptions {
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] };
   /** Absent where there is no file to read again. `problems` is the report as the CLI would print it. */
   readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
+  /** What would become of a request now; a text says what is wrong with the question. */
+  readonly explain: (question: ExplainQuestion) => unknown;
+}
+
+/** A request that is not made, for /api/explain. */
+export interface ExplainQuestion {
+  readonly method: string;
+  /** "https://api.example.com/v1/items?page=2" */
+  readonly url: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
 export interface AdminServer {
@@ -43,7 +53,7 @@ interface Answer {
 }
 
 interface Resource {
-  readonly methods: Readonly<Record<string, () => Answer | Promise<Answer>>>;
+  readonly methods: Readonly<Record<string, (body: Buffer) => Answer | Promise<Answer>>>;
 }
 
 /** Listens and answers. Rejects with a readable message when the address is taken or not ours. */
@@ -64,7 +74,15 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     },
     '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
     '/api/reload': { methods: { POST: reload } },
+    '/api/explain': { methods: { POST: explain } },
   };
+
+  function explain(body: Buffer): Answer {
+    const question = readQuestion(body);
+    if (typeof question === 'string') return problem(400, question);
+    const explained = options.explain(question);
+    return typeof explained === 'string' ? problem(400, explained) : { status: 200, body: explained };
+  }
 
   async function reload(): Promise<Answer> {
     if (options.reload === undefined) return problem(409, 'There is no file to read again');
@@ -91,9 +109,9 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     const run = Object.hasOwn(resource.methods, method) ? resource.methods[method] : undefined;
     if (run === undefined) return problem(405, 'The method is not allowed here', {}, { allow: allowOf(resource) });
     if (method !== 'GET' && !authorized) return unauthorized();
-    if (!(await bodyArrived(request)))
-      return problem(413, 'The request body is too large', {}, { connection: 'close' });
-    return run();
+    const body = await readBody(request);
+    if (body === null) return problem(413, 'The request body is too large', {}, { connection: 'close' });
+    return run(body);
   }
 
   const server = createServer({
@@ -124,15 +142,39 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
-/** Reads the body to its end and forgets it: no resource takes one. False when it is too large. */
-async function bodyArrived(request: IncomingMessage): Promise<boolean> {
-  if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return false;
+/** Reads the body to its end; null when it is too large. */
+async function readBody(request: IncomingMessage): Promise<Buffer | null> {
+  if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return null;
+  const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
-    if (bytes > BODY_BYTES) return false;
+    if (bytes > BODY_BYTES) return null;
+    chunks.push(chunk as Buffer);
   }
-  return true;
+  return Buffer.concat(chunks);
+}
+
+/** The members of a JSON object, or what is wrong with it. */
+export function readJsonObject(body: Buffer): Readonly<Record<string, unknown>> | string {
+  try {
+    const value: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  return 'The body must be a JSON object';
+}
+
+function readQuestion(body: Buffer): ExplainQuestion | string {
+  const written = readJsonObject(body);
+  if (typeof written === 'string') return written;
+  const { method = 'GET', url, headers = [] } = written;
+  if (typeof method !== 'string' || typeof url !== 'string') return 'method and url must be texts';
+  const isPair = (pair: unknown): pair is readonly [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string');
+  if (!Array.isArray(headers) || !headers.every(isPair)) return 'headers must be a list of pairs of a name and a value';
+  return { method, url, headers };
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {

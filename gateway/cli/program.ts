@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { addCheck } from './check.ts';
+import { addExplain } from './explain.ts';
 import { EXIT, type Finish, type Host } from './host.ts';
 import { addInit } from './init.ts';
 import { addProxy } from './proxy.ts';
@@ -14,6 +15,7 @@ Examples:
   sluice init --fastapi                 write gateway.yaml for a FastAPI application
   sluice check                          say everything that is wrong with gateway.yaml
   sluice run                            run ./gateway.yaml
+  sluice explain GET https://localhost:8443/    say what is done with a request, and why
   sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong command line, 78 wrong configuration.
@@ -37,6 +39,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
     .addHelpText('after', EXAMPLES);
   addRun(program, host, finish);
   addCheck(program, host, finish);
+  addExplain(program, host, finish);
   addProxy(program, host, finish);
   addInit(program, host, finish);
   addSchema(program, host, finish);

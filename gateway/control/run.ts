@@ -15,6 +15,7 @@ import { createVitals, VITALS_SLOTS, VITALS_WORKERS, Vitals } from '../upstream/
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
 import { type Cache, createCache } from './cache.ts';
+import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
@@ -231,6 +232,7 @@ class Gateway {
         token: made.token,
         status: () => this.#status(),
         readiness: () => this.#readiness(),
+        explain: (question) => explainQuestion(question, this.#site, this.#cache, Date.now()),
         ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
       });
       return null;

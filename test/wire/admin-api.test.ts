@@ -68,6 +68,7 @@ async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promi
     token: TOKEN,
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
+    explain: (question) => question,
     reload: async () => ({ ok: true, problems: '' }),
     ...changes,
   });
@@ -196,6 +197,7 @@ test('a refused reload says why; a second at the same time, or one without a fil
       throw new Error('/secret/path');
     },
     readiness: () => ({ ready: true, reasons: [] }),
+    explain: (question) => question,
   });
   t.after(() => fixed.close());
   assert.equal((await ask(fixed.url, '/api/reload', { method: 'POST', headers: bearer })).status, 409);
@@ -315,6 +317,7 @@ test('close() ends idle and stalled connections', async () => {
     token: TOKEN,
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
+    explain: (question) => question,
   });
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');
