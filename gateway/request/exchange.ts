@@ -5,6 +5,7 @@
 import type { RouteConfig } from '../config/config.ts';
 import type { Reader } from '../fetch/body.ts';
 import type { Filling, Waiter } from '../fetch/filling.ts';
+import type { PartPlan } from '../fetch/parts.ts';
 import type { Upload } from '../fetch/upload.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -52,6 +53,8 @@ export class Exchange implements Waiter {
   isPrivate = false;
   /** A stored response: to serve, or to validate. */
   entry: StoredEntry | null = null;
+  /** Parts that its fetch is about; null = none. */
+  part: PartPlan | null = null;
   fetch: Filling | null = null;
   /** The right to fetch for all workers, until a fetch takes it over. */
   lead: Lead | null = null;

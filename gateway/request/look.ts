@@ -12,7 +12,7 @@ import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe } from '../policy/serving.ts';
 import { upstreamPath } from '../route/rewrite.ts';
-import { lookUp } from '../store/entries.ts';
+import { lookUp, type StoredEntry } from '../store/entries.ts';
 import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
@@ -20,6 +20,7 @@ import type { RequestState } from '../tables/states.ts';
 import type { Exchange, Forward } from './exchange.ts';
 import { identity } from './identity.ts';
 import { invalidateAfter } from './invalidate.ts';
+import { askForRanges, lookAtPart } from './parts.ts';
 
 /** How often one request waits for others before it goes alone. */
 const MOST_WAITS = 2;
@@ -32,6 +33,7 @@ export function look(x: Exchange): RequestState {
   x.key = null;
   x.fillKey = null;
   x.entry = null;
+  x.part = null;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
   // A body may decide the answer, and it is in no key.
@@ -41,6 +43,7 @@ export function look(x: Exchange): RequestState {
   const nowMs = state.now();
   x.isPrivate = requestIsPrivate(request.fields, rules);
   const found = lookUp(state, key, request.fields);
+  if (found.found !== null && found.found.head.part !== null) return part(x, rules, key, found.found, nowMs);
   if (found.found !== null) {
     const verdict = mayServe(found.found.head, request, x.isPrivate, nowMs);
     if (verdict.serve === 'fresh') {
@@ -63,11 +66,24 @@ export function look(x: Exchange): RequestState {
     );
   }
   if (onlyIfCached(request)) return x.fail('only-if-cached');
-  // Part of a body cannot fill the store, and the whole may be far larger than what is asked for.
-  if (hasField(request.fields, 'range')) return forward(x, found.why === 'store-fault' ? 'miss' : found.why, 'range');
   x.key = key;
   const reason = found.why === 'store-fault' ? 'store-fault' : '';
   return shared(x, rules, found.fillKey, found.why === 'store-fault' ? 'miss' : found.why, reason, nowMs);
+}
+
+/** Where a part is stored: it answers, is completed, or the client's own request goes out. */
+function part(x: Exchange, rules: CacheRules, key: string, stored: StoredEntry, nowMs: number): RequestState {
+  const { request } = known(x);
+  const verdict = lookAtPart(x, request, stored, rules, nowMs);
+  if (verdict.take === 'hit' && x.hold(stored)) {
+    x.cacheWord = 'hit';
+    return 'deliver';
+  }
+  if (onlyIfCached(request)) return x.fail('only-if-cached');
+  if (verdict.take === 'hit') return forward(x, 'bypass', 'lent-out');
+  if (verdict.take === 'skip') return forward(x, 'bypass', verdict.reason);
+  x.key = key;
+  return shared(x, rules, stored.key, verdict.why, verdict.reason, nowMs);
 }
 
 /** A fetch that others may share, unless something speaks against waiting. */
@@ -83,9 +99,9 @@ function shared(
   x.forward = why;
   x.reason = reason;
   x.cacheWord = why === 'stale' || why === 'request' ? 'stale' : 'miss';
+  // The whole may be far larger than what is asked for.
   if (hasField(request.fields, 'range')) {
-    x.key = null;
-    x.entry = null;
+    askForRanges(x, x.entry);
     return 'fetch';
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
@@ -189,6 +205,7 @@ function followerTakes(
       // Another variant than ours: meet those who want the same one as we do.
       x.fillKey = own;
       x.entry = null;
+      x.part = null;
       x.follows = false;
       x.fetch = null;
       return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
@@ -236,6 +253,7 @@ export function fetchAlone(x: Exchange): RequestState | null {
       fillKey: x.fillKey,
       lead: x.lead,
       stale: x.entry,
+      part: x.part,
     },
     runtime.state.now(),
   );
