@@ -55,7 +55,8 @@ export class Completing {
     if (status === 416 || status === 304) return 'again';
     if (status !== 206) return 'other';
     const { start, end } = this.#missing.missing;
-    const range = countField(fields, 'content-range') === 1 ? parseContentRange(fieldOf(fields, 'content-range') ?? '') : null;
+    const range =
+      countField(fields, 'content-range') === 1 ? parseContentRange(fieldOf(fields, 'content-range') ?? '') : null;
     const isExact = range?.first === start && range.last === end && this.#isSame(range.total, fields);
     const length = fieldOf(fields, 'content-length');
     return isExact && (length === undefined || Number(length) === this.#left) ? 'fits' : 'again';
@@ -111,7 +112,9 @@ export class Completing {
   }
 
   #isSame(total: number | null, fields: Fields): boolean {
-    return total === this.#missing.union.total && fieldOf(fields, 'etag') === this.held.head.etag && this.#sameCoding(fields);
+    return (
+      total === this.#missing.union.total && fieldOf(fields, 'etag') === this.held.head.etag && this.#sameCoding(fields)
+    );
   }
 
   /** An answer to If-Range may leave it out (RFC 9110 15.3.7). */

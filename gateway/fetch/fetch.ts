@@ -454,7 +454,15 @@ export class Fetch implements Source, Filling {
       const { vary } = storing;
       const { maxObjectBytes } = plan.rules;
       const requestFields = plan.request.fields;
-      const part = { primary: plan.key, vary, requestFields, head, chunks, input: this.#input, maxBytes: maxObjectBytes };
+      const part = {
+        primary: plan.key,
+        vary,
+        requestFields,
+        head,
+        chunks,
+        input: this.#input,
+        maxBytes: maxObjectBytes,
+      };
       putPart(plan.state, part, plan.state.now());
     }
   }

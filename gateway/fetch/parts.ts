@@ -2,10 +2,10 @@
 
 import type { Fields } from '../http/fields.ts';
 import type { StoredHead } from '../policy/facts.ts';
-import { combine, type Missing, placePart, unionExtent } from '../policy/parts.ts';
+import { variantKey } from '../policy/key.ts';
+import { combine, isWhole, type Missing, placePart, settledHead, unionExtent } from '../policy/parts.ts';
 import type { StoreInput } from '../policy/storing.ts';
 import { unionOf } from '../policy/union.ts';
-import { variantKey } from '../policy/key.ts';
 import { entryAt, putEntry, type Shelf, type StoredEntry } from '../store/entries.ts';
 
 /** What a fetch is told when the client asks for a Range, or a part is there of what it asks for. */
@@ -42,12 +42,13 @@ export function putPart(shelf: Shelf, part: ArrivedPart, nowMs: number): boolean
   if (stored === 'index') return false;
   const placement = placePart(stored?.head ?? null, head, part.maxBytes, nowMs);
   if (placement === 'drop') return false;
-  if (stored === null || placement === 'replace') return putEntry(shelf.store, primary, vary, requestFields, head, chunks);
+  const put = (): boolean => putEntry(shelf.store, primary, vary, requestFields, settledHead(head), chunks);
+  if (stored === null || placement === 'replace') return put();
   const combined = combineWith(stored, part);
   if (combined !== null)
     return putEntry(shelf.store, primary, combined.vary, requestFields, combined.head, combined.chunks);
   // Not the same after all: only a stored part gives way.
-  return stored.head.part !== null && putEntry(shelf.store, primary, vary, requestFields, head, chunks);
+  return (stored.head.part !== null || isWhole(head)) && put();
 }
 
 function combineWith(

@@ -48,7 +48,11 @@ function parseMember(spec: string, bodyBytes: number): ByteRange | 'unsatisfiabl
  * means: answer as if there were no Range. That is also the answer to requests that cost more than the whole (RFC 9110
  * 17.15): more than `most` members, more bytes in all, more than two that overlap.
  */
-export function parseRanges(value: string, bodyBytes: number, most: number): readonly ByteRange[] | 'unsatisfiable' | null {
+export function parseRanges(
+  value: string,
+  bodyBytes: number,
+  most: number,
+): readonly ByteRange[] | 'unsatisfiable' | null {
   if (value.indexOf('=') !== 5 || value.slice(0, 5).toLowerCase() !== 'bytes') return null;
   const asked: ByteRange[] = [];
   let members = 0;

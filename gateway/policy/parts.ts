@@ -124,14 +124,10 @@ const SMALLEST_ADDITION = 1 / 16;
 
 /**
  * What becomes of the part `arrived` (its head with what came of the body) beside what is `stored` at its key. A fresh whole
- * response and a larger fresh part stay, unless the two can be joined; so does a stale whole one that may still be validated.
+ * response and a larger fresh part stay, unless the two can be joined or the whole arrived; so does a stale whole one that
+ * may still be validated.
  */
-export function placePart(
-  stored: StoredHead | null,
-  arrived: StoredHead,
-  maxBytes: number,
-  nowMs: number,
-): Placement {
+export function placePart(stored: StoredHead | null, arrived: StoredHead, maxBytes: number, nowMs: number): Placement {
   if (stored === null) return 'replace';
   const isFresh = !stored.validateAlways && nowMs < stored.freshUntilMs;
   const union = unionExtent(stored, arrived);
@@ -140,8 +136,19 @@ export function placePart(
     if (added === 0) return isFresh ? 'drop' : 'combine';
     return union.bytes === union.total || added >= stored.bodyBytes * SMALLEST_ADDITION ? 'combine' : 'drop';
   }
+  if (isWhole(arrived)) return 'replace';
   if (stored.part !== null) return isFresh && stored.bodyBytes > arrived.bodyBytes ? 'drop' : 'replace';
   return !isFresh && isAnother(stored, arrived) ? 'replace' : 'drop';
+}
+
+/** A part that turned out to be all there is. */
+export function isWhole(head: StoredHead): boolean {
+  return head.part === null || head.bodyBytes === head.part.total;
+}
+
+/** The head to store of a part that arrived: one that is all there is stands for the whole (RFC 9110 15.3.7.3). */
+export function settledHead(head: StoredHead): StoredHead {
+  return isWhole(head) ? { ...head, status: 200, part: null } : head;
 }
 
 /** What two responses are together; null when RFC 9111 3.4 does not let them be combined, or there would be a gap. */

@@ -8,7 +8,12 @@ import type { ByteRange } from '../../../gateway/http/range.ts';
 import { readParts } from '../../helpers/byteranges.ts';
 
 /** The message as it goes out. */
-function write(body: Buffer, ranges: readonly ByteRange[], contentType: string, rnd: number): { type: string; bytes: number; text: string } {
+function write(
+  body: Buffer,
+  ranges: readonly ByteRange[],
+  contentType: string,
+  rnd: number,
+): { type: string; bytes: number; text: string } {
   const contents = ranges.map(({ start, end }) => body.subarray(start, end + 1));
   const { type, between, bytes } = multipart(ranges, body.length, contentType, boundaryFor(contents, rnd));
   const text = Buffer.concat(between.flatMap((lines, i) => [lines, contents[i] ?? Buffer.alloc(0)])).toString('latin1');
@@ -37,7 +42,10 @@ test('without a type the parts have none', () => {
 
 test('content that holds the boundary gets another one', () => {
   const body = Buffer.from('--sluice-0 and --sluice-1');
-  assert.equal(write(body, [{ start: 0, end: body.length - 1 }], '', 0).type, 'multipart/byteranges; boundary=sluice-2');
+  assert.equal(
+    write(body, [{ start: 0, end: body.length - 1 }], '', 0).type,
+    'multipart/byteranges; boundary=sluice-2',
+  );
 });
 
 test('whatever the content is, the parts are read back as they were, and the length is exact', () => {
@@ -46,22 +54,29 @@ test('whatever the content is, the parts are read back as they were, and the len
     fc.constantFrom('--', '\r\n', '--sluice-', '0', '1', '--sluice-0--\r\n'),
     fc.string({ unit: 'binary', maxLength: 20 }),
   );
-  const content = fc.array(piece, { minLength: 1, maxLength: 30 }).map((pieces) => Buffer.from(`x${pieces.join('')}`, 'latin1'));
+  const content = fc
+    .array(piece, { minLength: 1, maxLength: 30 })
+    .map((pieces) => Buffer.from(`x${pieces.join('')}`, 'latin1'));
   fc.assert(
-    fc.property(content, fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 8 }), fc.constantFrom(0, 0.5, 0.999), (body, asked, rnd) => {
-      const ranges = asked.map(([a, b]) => {
-        const start = a % body.length;
-        return { start, end: start + (b % (body.length - start)) };
-      });
-      const { type, bytes, text } = write(body, ranges, 'text/plain', rnd);
-      assert.equal(bytes, text.length);
-      assert.deepEqual(
-        readParts(type, text),
-        ranges.map(({ start, end }) => ({
-          fields: ['content-type: text/plain', `content-range: bytes ${start}-${end}/${body.length}`],
-          body: body.toString('latin1', start, end + 1),
-        })),
-      );
-    }),
+    fc.property(
+      content,
+      fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 8 }),
+      fc.constantFrom(0, 0.5, 0.999),
+      (body, asked, rnd) => {
+        const ranges = asked.map(([a, b]) => {
+          const start = a % body.length;
+          return { start, end: start + (b % (body.length - start)) };
+        });
+        const { type, bytes, text } = write(body, ranges, 'text/plain', rnd);
+        assert.equal(bytes, text.length);
+        assert.deepEqual(
+          readParts(type, text),
+          ranges.map(({ start, end }) => ({
+            fields: ['content-type: text/plain', `content-range: bytes ${start}-${end}/${body.length}`],
+            body: body.toString('latin1', start, end + 1),
+          })),
+        );
+      },
+    ),
   );
 });
