@@ -18,7 +18,11 @@ export function deliver(x: Exchange): null {
   const { request, entry, fetch } = x;
   if (request === null) throw new Error('deliver without a request');
   const nowMs = x.runtime.state.now();
-  if (entry !== null) deliverStored(x, request, entry, nowMs);
+  if (entry !== null) {
+    deliverStored(x, request, entry, nowMs);
+    // What came is not what the client gets.
+    if (fetch !== null && fetch.body !== null && !x.follows) discard(fetch);
+  }
   else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
   else throw new Error('deliver without anything to deliver');
   return null;

@@ -18,6 +18,7 @@ import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { RequestState } from '../tables/states.ts';
 import type { Exchange, Forward } from './exchange.ts';
+import { updateByHead } from './head-update.ts';
 import { identity } from './identity.ts';
 import { invalidateAfter } from './invalidate.ts';
 import { askForRanges, lookAtPart } from './parts.ts';
@@ -275,7 +276,7 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
     x.cacheWord = 'revalidated';
   } else if (outcome.kind === 'head') {
     invalidateAfter(x, outcome.status, outcome.fields);
-    x.entry = null;
+    x.entry = updateByHead(x, fetch);
     if (outcome.reason !== '') x.reason = outcome.reason;
     if (x.key === null || outcome.storing === null)
       x.cacheWord = x.forward === 'method' || x.key === null ? 'bypass' : 'miss';
