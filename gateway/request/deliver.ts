@@ -22,8 +22,7 @@ export function deliver(x: Exchange): null {
     deliverStored(x, request, entry, nowMs);
     // What came is not what the client gets.
     if (fetch !== null && fetch.body !== null && !x.follows) discard(fetch);
-  }
-  else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
+  } else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
   else throw new Error('deliver without anything to deliver');
   return null;
 }

@@ -2,8 +2,8 @@
 // (RFC 9111 4.3.5).
 
 import type { Fetch } from '../fetch/fetch.ts';
-import { variantKey } from '../policy/key.ts';
 import { judgeByHead } from '../policy/head.ts';
+import { variantKey } from '../policy/key.ts';
 import { lookUp, putEntry, type StoredEntry } from '../store/entries.ts';
 import type { Exchange } from './exchange.ts';
 

@@ -8,7 +8,18 @@ import { mayStorePart } from '../../../gateway/policy/parts.ts';
 import type { StoreInput } from '../../../gateway/policy/storing.ts';
 import { date, input, NOW, stored } from './samples.ts';
 
-const FIELDS = ['cache-control', 'max-age=10', 'etag', '"v1"', 'last-modified', date(-1000), 'x-a', 'old', 'x-b', 'kept'];
+const FIELDS = [
+  'cache-control',
+  'max-age=10',
+  'etag',
+  '"v1"',
+  'last-modified',
+  date(-1000),
+  'x-a',
+  'old',
+  'x-b',
+  'kept',
+];
 const LATER = NOW + 60_000;
 
 function judge(fields: readonly string[], changes: Partial<StoreInput> = {}, head = stored(FIELDS)): string {
@@ -17,7 +28,12 @@ function judge(fields: readonly string[], changes: Partial<StoreInput> = {}, hea
 }
 
 test('the same representation is updated, another one makes it stale, nothing ends it', () => {
-  const rows: readonly (readonly [what: string, fields: readonly string[], changes: Partial<StoreInput>, verdict: string])[] = [
+  const rows: readonly (readonly [
+    what: string,
+    fields: readonly string[],
+    changes: Partial<StoreInput>,
+    verdict: string,
+  ])[] = [
     ['no validators', ['cache-control', 'max-age=60'], {}, 'updated'],
     ['no length', ['cache-control', 'max-age=60'], { bodyBytes: null }, 'updated'],
     ['no word on freshness but validators in store', [], {}, 'updated'],
@@ -33,7 +49,12 @@ test('the same representation is updated, another one makes it stale, nothing en
     ['304', ['etag', '"v2"'], { status: 304, bodyBytes: null }, 'kept'],
     ['500', [], { status: 500, bodyBytes: 3 }, 'kept'],
     ['what must not be stored any more', ['cache-control', 'no-store'], {}, 'ended'],
-    ['what only this client may have', ['cache-control', 'max-age=60'], { requestFields: ['authorization', 'a'] }, 'kept'],
+    [
+      'what only this client may have',
+      ['cache-control', 'max-age=60'],
+      { requestFields: ['authorization', 'a'] },
+      'kept',
+    ],
     ['what the client forbids to store', [], { requestFields: ['cache-control', 'no-store'] }, 'kept'],
   ];
   for (const [what, fields, changes, verdict] of rows) assert.equal(judge(fields, changes), verdict, what);
