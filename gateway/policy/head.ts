@@ -1,13 +1,13 @@
 // What the answer to a HEAD says about the stored answer to a GET of the same (RFC 9111 4.3.5). Pure.
 
-import { fieldOf } from '../http/fields.ts';
+import { fieldOf, hasField } from '../http/fields.ts';
 import type { StoredHead } from './facts.ts';
 import { extentOf } from './parts.ts';
 import type { StoreInput, StoreVerdict } from './storing.ts';
 import { mergeNotModified } from './validate.ts';
 
 export type HeadVerdict =
-  /** It is of the same representation: the stored fields are updated. A part stays as it is. */
+  /** It is of the same representation: the stored fields are updated. */
   | { readonly stored: 'updated'; readonly head: StoredHead; readonly vary: readonly string[] }
   /** It says nothing about the stored answer, or may not be used for it. */
   | { readonly stored: 'kept' }
@@ -28,9 +28,18 @@ export function judgeByHead(stored: StoredHead, input: StoreInput): HeadVerdict 
   if (!isSame(stored, input)) return { stored: 'stale' };
   if (stored.part !== null) return KEPT;
   const verdict: StoreVerdict = mergeNotModified(stored, { ...input, method: 'GET' });
-  if (verdict.store) return { stored: 'updated', head: verdict.head, vary: verdict.vary };
   // What lies in this request alone is no reason for others.
-  return verdict.hitForMiss ? { stored: 'ended' } : KEPT;
+  if (!verdict.store) return verdict.hitForMiss ? { stored: 'ended' } : KEPT;
+  return isProven(stored, input) ? { stored: 'updated', head: verdict.head, vary: verdict.vary } : KEPT;
+}
+
+/**
+ * Where the stored answer has validators the HEAD must repeat one. 4.3.5 asks only that those it has match; but an origin
+ * may leave them out (RFC 9110 9.3.2), and then a body of the same length would become fresh under another's fields.
+ */
+function isProven(stored: StoredHead, { responseFields }: StoreInput): boolean {
+  if (stored.etag === '' && stored.lastModified === '') return true;
+  return hasField(responseFields, 'etag') || hasField(responseFields, 'last-modified');
 }
 
 /** The validators it has are those that are stored, and so is the length. */

@@ -61,7 +61,7 @@ test('HEAD is answered from a fresh GET; a HEAD alone stores nothing', async () 
 });
 
 test('a stale GET is updated by HEAD, which is answered with the fields of both', async () => {
-  origin.answer(answers(STALE, { 'cache-control': 'max-age=60', 'x-a': 'new' }));
+  origin.answer(answers(STALE, { etag: '"v1"', 'cache-control': 'max-age=60', 'x-a': 'new' }));
   await send('GET');
   const head = await send('HEAD');
   assert.deepEqual([head.status, head.headers['x-a'], head.headers['x-b']], [200, 'new', 'kept']);
@@ -91,7 +91,8 @@ for (const [what, head, options] of [
 for (const [what, head, options, headers] of [
   ['405', {}, { status: 405 }, {}],
   ['503', {}, { status: 503 }, {}],
-  ['an answer for one client', { 'cache-control': 'max-age=60' }, {}, { authorization: 'Bearer a' }],
+  ['no validator', { 'cache-control': 'max-age=60', 'x-a': 'new' }, {}, {}],
+  ['an answer for one client', { etag: '"v1"', 'cache-control': 'max-age=60' }, {}, { authorization: 'Bearer a' }],
 ] as const) {
   test(`HEAD says ${what}: the stored GET stays`, async () => {
     origin.answer(answers({ ...STALE, 'cache-control': 'max-age=60' }, head, options));

@@ -96,6 +96,7 @@ const spec = fc.oneof(
   fc.tuple(place, place).map(([a, b]) => `${Math.min(a, b)}-${Math.max(a, b)}`),
   place.map((first) => `${first}-`),
   place.map((suffix) => `-${suffix}`),
+  fc.constant('0-'),
 );
 const step: fc.Arbitrary<Step> = fc.record({
   change: fc.constantFrom(false, false, false, false, true),
@@ -169,16 +170,18 @@ test('every byte is what the origin has there, in the version that the answer na
         if (one.range !== '') headers.range = `bytes=${one.range}`;
         if (one.control !== '') headers['cache-control'] = one.control;
         if (one.range !== '' && one.ifRange) headers['if-range'] = `"${state.version}"`;
+        // Without validators no HEAD can tell two versions of one length apart (RFC 9111 4.3.5).
+        const method = state.tag === 'none' ? 'GET' : one.method;
         let got: Answer;
         try {
-          got = await call({ port: gateway.http, path, method: one.method, headers });
+          got = await call({ port: gateway.http, path, method, headers });
         } catch {
           // Only an origin that does not keep its word makes us break ours.
           assert.equal(one.manner, 'short chunked');
           counts.cut++;
           continue;
         }
-        check(got, one);
+        check(got, { ...one, method });
       }
     }),
     { seed: SEED, numRuns: RUNS },

@@ -34,9 +34,9 @@ test('the same representation is updated, another one makes it stale, nothing en
     changes: Partial<StoreInput>,
     verdict: string,
   ])[] = [
-    ['no validators', ['cache-control', 'max-age=60'], {}, 'updated'],
-    ['no length', ['cache-control', 'max-age=60'], { bodyBytes: null }, 'updated'],
-    ['no word on freshness but validators in store', [], {}, 'updated'],
+    ['no validators, where some are stored', ['cache-control', 'max-age=60'], {}, 'kept'],
+    ['no length', ['cache-control', 'max-age=60', 'etag', '"v1"'], { bodyBytes: null }, 'updated'],
+    ['no word on freshness', ['etag', '"v1"'], {}, 'updated'],
     ['the same tag', ['etag', '"v1"'], {}, 'updated'],
     ['the same date', ['last-modified', date(-1000)], {}, 'updated'],
     ['another length', ['etag', '"v1"'], { bodyBytes: 99 }, 'stale'],
@@ -51,13 +51,21 @@ test('the same representation is updated, another one makes it stale, nothing en
     ['what must not be stored any more', ['cache-control', 'no-store'], {}, 'ended'],
     [
       'what only this client may have',
-      ['cache-control', 'max-age=60'],
+      ['cache-control', 'max-age=60', 'etag', '"v1"'],
       { requestFields: ['authorization', 'a'] },
       'kept',
     ],
-    ['what the client forbids to store', [], { requestFields: ['cache-control', 'no-store'] }, 'kept'],
+    ['what the client forbids to store', ['etag', '"v1"'], { requestFields: ['cache-control', 'no-store'] }, 'kept'],
   ];
   for (const [what, fields, changes, verdict] of rows) assert.equal(judge(fields, changes), verdict, what);
+});
+
+test('without validators in store the length alone decides', () => {
+  const head = stored(['cache-control', 'max-age=10']);
+  assert.equal(judge(['cache-control', 'max-age=60'], {}, head), 'updated');
+  assert.equal(judge(['cache-control', 'max-age=60'], { bodyBytes: null }, head), 'updated');
+  assert.equal(judge(['cache-control', 'max-age=60'], { bodyBytes: 99 }, head), 'stale');
+  assert.equal(judge(['cache-control', 'max-age=60', 'etag', '"v1"'], {}, head), 'stale');
 });
 
 test('a stored error is not the whole that HEAD speaks of', () => {
@@ -74,7 +82,18 @@ test('a part stays as it is, or is of something else', () => {
 });
 
 test('the update is counted anew, with the fields of the HEAD over those that are stored', () => {
-  const fields = ['cache-control', 'max-age=30', 'date', date(60), 'x-a', 'new', 'content-encoding', 'gzip'];
+  const fields = [
+    'etag',
+    '"v1"',
+    'cache-control',
+    'max-age=30',
+    'date',
+    date(60),
+    'x-a',
+    'new',
+    'content-encoding',
+    'gzip',
+  ];
   const verdict = judgeByHead(
     stored(FIELDS),
     input(fields, { method: 'HEAD', requestMs: LATER, responseMs: LATER, bodyId: 1 }),
