@@ -445,6 +445,19 @@ for (const [where, first, missing] of [
   });
 }
 
+test('a range that brings the rest makes the whole, and a small one more than is stored goes to the client alone', async () => {
+  origin.answer(serving());
+  await range('0-39');
+  // Two bytes of forty are not worth writing them all anew.
+  assertPart(await range('38-41'), 38, 41);
+  assertPart(await range('38-41'), 38, 41);
+  assertPart(await range('30-61'), 30, 61);
+  const whole = await get();
+  assert.deepEqual([whole.status, whole.body], [200, BODY]);
+  assert.match(cacheStatus(whole), /hit/);
+  assert.deepEqual(asked(), ['bytes=0-39', 'bytes=40-41', 'bytes=40-41', 'bytes=40-61']);
+});
+
 test('two gaps, or ranges that do not adjoin: what the client asked goes out', async () => {
   origin.answer(serving());
   await range('20-29');
