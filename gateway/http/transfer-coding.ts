@@ -31,5 +31,5 @@ export function transferCoding(value: string): 'chunked' | 'close' | 'refused' {
   const coding = trimOws(value).toLowerCase();
   if (coding === 'chunked') return 'chunked';
   if (!isToken(coding) || coding.includes('chunk')) return 'refused';
-  return KNOWN.has(coding.startsWith('x-') ? coding.slice(2) : coding) ? 'refused' : 'close';
+  return KNOWN.has(coding.replace(/^(x-)+/, '')) ? 'refused' : 'close';
 }

@@ -53,7 +53,7 @@ test('nothing that holds a comma, or chunked somewhere, is read until the end', 
     .map((parts) => parts.join(''));
   fc.assert(
     fc.property(text, (value) => {
-      if (transferCoding(value) === 'close') assert.doesNotMatch(value, /,|chunk|gzip$/i);
+      if (transferCoding(value) === 'close') assert.doesNotMatch(value, /,|chunk|^\s*(x-)*gzip\s*$/i);
     }),
   );
 });
