@@ -4,12 +4,13 @@
 import { mayRetry } from '../balance/retry.ts';
 import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { mayBeConditional } from '../http/conditional.ts';
-import { type Fields, fieldOf, fieldsOf, withoutFields } from '../http/fields.ts';
+import { type Fields, fieldOf, fieldsOf, hasField, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
 import { normaliseVary, variantKey } from '../policy/key.ts';
+import { combine, mayStoreRangeAnswer } from '../policy/parts.ts';
 import { isServerError } from '../policy/serving.ts';
-import { mayStore, type StoreVerdict } from '../policy/storing.ts';
+import { mayStore, type StoreInput, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import type { WorkerState } from '../runtime.ts';
 import type { GrowingEntry } from '../store/arena.ts';
@@ -20,8 +21,10 @@ import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
+import { Completing } from './completing.ts';
 import type { Filling, Waiter } from './filling.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
+import { type PartPlan, putPart } from './parts.ts';
 import { outgoingFields } from './prepare.ts';
 import type { Upload } from './upload.ts';
 
@@ -68,6 +71,8 @@ export interface FetchPlan {
   readonly ifError: boolean;
   /** Nobody waits for it: it runs for the store. */
   readonly background: boolean;
+  /** Parts that this is about; null = it is for a whole response. */
+  readonly part: PartPlan | null;
 }
 
 const none: ReadonlySet<Instance> = new Set();
@@ -103,17 +108,28 @@ export class Fetch implements Source, Filling {
   #fenceMs: number;
   /** The 304 spoke of another representation than the stored one. */
   #unconfirmed = false;
+  /** Asks for what is missing of a stored part; null = for what the client asked. */
+  #completing: Completing | null;
+  /** What came does not complete the part. */
+  #unfit = false;
+  /** The response as it was judged for the store. */
+  #input: StoreInput | null = null;
   /** The entry in the arena that other workers follow; null = none yet, or none any more. */
   #growing: GrowingEntry | null = null;
   #mayGrow = true;
   /** Bytes of a body that nobody wants. */
   #unwantedBytes = 0;
+  /** A body that is longer is not kept. */
+  #mostBytes: number;
 
   constructor(plan: FetchPlan, nowMs: number) {
     this.plan = plan;
     this.#stale = plan.stale;
+    const completes = plan.part?.completes ?? null;
+    this.#completing = completes === null ? null : new Completing(completes.held, completes.missing);
     this.startedMs = nowMs;
     this.#fenceMs = nowMs;
+    this.#mostBytes = plan.rules.maxObjectBytes;
   }
 
   /** Begins. The leader's outcome comes later, never from within this call; null = it has none, it runs in the background. */
@@ -194,7 +210,8 @@ export class Fetch implements Source, Filling {
   #prepare(): Fields {
     const { plan } = this;
     let fields: Fields = plan.request.fields;
-    if (this.#stale !== null && mayBeConditional(plan.request.method))
+    if (this.#completing !== null) fields = this.#completing.ask(fields);
+    else if (this.#stale !== null && mayBeConditional(plan.request.method))
       fields = conditionalFields(fields, this.#stale.head);
     // A shared fetch asks for the whole: the client's own conditions are judged against what comes.
     else if (plan.fillKey !== null) fields = withoutFields(fields, conditionals);
@@ -269,12 +286,15 @@ export class Fetch implements Source, Filling {
       return;
     }
     if (this.#standsIn(status)) return this.#serveStale(status, null, '');
-    const bodyBytes = bodyLength(fieldOf(received, 'content-length'));
-    const fields = withoutFields(received, framing);
-    const head = { status, fields, requestMs: this.startedMs, responseMs: this.headMs };
+    if (this.#completing !== null && !this.#completes(this.#completing, status, received)) return;
+    const arrived = withoutFields(received, framing);
+    const arrivedBytes = bodyLength(fieldOf(received, 'content-length'));
+    const head = { status, fields: arrived, requestMs: this.startedMs, responseMs: this.headMs };
     const asGet = this.invalidate?.(head) ?? null;
     if (asGet !== null) plan = this.#become(asGet);
-    const verdict = this.#verdict(status, fields, bodyBytes);
+    const verdict = this.#verdict(status, arrived, arrivedBytes);
+    const completed = this.#completing?.headOf(arrived) ?? { status, fields: arrived, bodyBytes: arrivedBytes };
+    const { fields, bodyBytes } = completed;
     let storing: { head: StoredHead; vary: readonly string[] } | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
     if (verdict?.store === true) {
@@ -284,7 +304,8 @@ export class Fetch implements Source, Filling {
       else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';
       else {
         // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
-        storing = { head: { ...verdict.head, storedMs: this.#fenceMs }, vary: verdict.vary };
+        const storedMs = Math.min(this.#fenceMs, this.#completing?.held.head.storedMs ?? this.#fenceMs);
+        storing = { head: { ...verdict.head, storedMs }, vary: verdict.vary };
       }
     } else if (verdict !== null) {
       reason = verdict.reason;
@@ -294,17 +315,30 @@ export class Fetch implements Source, Filling {
     if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
     // What the origin now says replaces what it said before, unless it merely failed.
     if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
+    const beside = plan.part?.beside ?? null;
+    if (beside !== null && isOutlived(completed.status, verdict)) plan.state.store.delete(beside.key);
     if (storing === null || plan.key === null) this.#closeFill('released');
     else {
       this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
-      plan.state.hitForMiss.stored(plan.key);
+      if (storing.head.part === null) plan.state.hitForMiss.stored(plan.key);
+      else if (this.#completing === null) this.#mostBytes = storing.head.bodyBytes;
     }
-    this.body = new Body(this, storing !== null);
-    this.outcome = { kind: 'head', status, fields, bodyBytes, storing, reason };
+    const body = new Body(this, storing !== null);
+    this.body = body;
+    this.outcome = {
+      kind: 'head',
+      status: completed.status,
+      fields,
+      bodyBytes,
+      storing,
+      reason,
+      forwardedStatus: status,
+    };
     this.#go('body');
     this.#grow();
     if (this.#mayGrow && storing !== null && bodyBytes !== null) setImmediate(() => this.#awaitWanted());
     this.#tell();
+    for (const held of this.#completing?.before ?? []) this.#bring(body, held);
     this.#letGo();
   }
 
@@ -314,6 +348,17 @@ export class Fetch implements Source, Filling {
     this.#fenceMs = asGet.storedMs;
     this.plan = { ...plan, key: asGet.key, request: { ...plan.request, method: 'GET' } };
     return this.plan;
+  }
+
+  /** Whether this head brings what completes a part, or answers the client by itself; else its own request goes out. */
+  #completes(completing: Completing, status: number, received: Fields): boolean {
+    const judged = completing.judge(status, received);
+    if (judged === 'other') this.#completing = null;
+    if (judged !== 'again') return true;
+    if (completing.disproves(status, received)) this.plan.state.store.delete(completing.held.key);
+    this.#unfit = true;
+    this.#attempt?.abort();
+    return false;
   }
 
   /** Another worker may come while the upstream is silent. Most bodies are whole by now. */
@@ -341,7 +386,7 @@ export class Fetch implements Source, Filling {
   #verdict(status: number, responseFields: Fields, bodyBytes: number | null): StoreVerdict | null {
     const { plan } = this;
     if (plan.key === null) return null;
-    return mayStore({
+    const input: StoreInput = {
       method: plan.request.method,
       requestFields: plan.request.fields,
       status,
@@ -351,7 +396,12 @@ export class Fetch implements Source, Filling {
       bodyBytes,
       bodyId: bodyIdOf(plan.state.rnd()),
       rules: plan.rules,
-    });
+    };
+    this.#input = input;
+    if (this.#completing !== null) return combine(this.#completing.held.head, input, this.#completing.union);
+    if (plan.part !== null && hasField(this.#fields, 'range'))
+      return mayStoreRangeAnswer(input, plan.part.beside?.head ?? null);
+    return mayStore(input);
   }
 
   /**
@@ -418,12 +468,18 @@ export class Fetch implements Source, Filling {
       if (this.#unwantedBytes > LIMITS.discardBytes) this.#attempt?.abort();
       return;
     }
+    if (this.#completing?.take(chunk.length) === false) return this.#breakOff('more than the range that was asked for');
+    this.#bring(body, chunk);
+    this.#letGo();
+  }
+
+  /** Gives bytes to the readers and, while it is kept, to the store. */
+  #bring(body: Body, chunk: Buffer): void {
     if (body.kept) {
       const { plan } = this;
       this.#keptBytes += chunk.length;
       plan.state.keptBytes += chunk.length;
-      if (body.bytes + chunk.length > plan.rules.maxObjectBytes || plan.state.keptBytes > this.#keepBytes)
-        this.#dropKept();
+      if (body.bytes + chunk.length > this.#mostBytes || plan.state.keptBytes > this.#keepBytes) this.#dropKept();
     }
     body.push(chunk);
     if (body.kept) {
@@ -431,7 +487,13 @@ export class Fetch implements Source, Filling {
       if (this.#growing !== null && !this.#growing.append(chunk)) this.#growing = null;
       this.#grow();
     }
-    this.#letGo();
+  }
+
+  /** The body is not what its head promised: nobody gets a clean end. */
+  #breakOff(detail: string): void {
+    const attempt = this.#attempt;
+    this.#fail('upstream-malformed', detail);
+    attempt?.abort();
   }
 
   /** The body outgrew the store: those who read it go on, nobody new joins. */
@@ -444,14 +506,20 @@ export class Fetch implements Source, Filling {
   #onEnd(trailers: Fields): void {
     const { outcome } = this;
     if (this.#unconfirmed) return this.#askAgain();
+    const { body } = this;
+    const completing = this.#completing;
+    if (completing !== null && body !== null) {
+      if (!completing.isComplete) return this.#breakOff('less than the range that was asked for');
+      for (const held of completing.behind) this.#bring(body, held);
+    }
     this.#finish();
     this.#go('sealed');
-    const body = this.body;
     if (body === null) return;
     if (outcome.kind === 'head' && outcome.storing !== null && body.kept) this.#store(outcome.storing, body);
     this.#closeFill('sealed');
     this.#releaseKept();
-    body.seal(trailers);
+    // Those of a part say nothing about more than it.
+    body.seal(completing === null ? trailers : []);
   }
 
   /** The body is whole: it goes into the store, unless it was invalidated since this fetch began. */
@@ -460,21 +528,40 @@ export class Fetch implements Source, Filling {
     const growing = this.#growing;
     this.#growing = null;
     if (plan.key === null) return;
-    const head = { ...storing.head, bodyBytes: body.bytes };
+    const chunks = this.#completing?.join(body.chunks()) ?? body.chunks();
+    const head = { ...storing.head, bodyBytes: this.#completing?.union.bytes ?? body.bytes };
     const purged = this.#purged();
     if (growing !== null) {
       const sealed = growing.seal(head);
       if (sealed && !purged)
         indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head.fields, plan.variants);
-    } else if (!purged)
-      putVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, body.chunks(), plan.variants);
+    } else if (purged) return;
+    else if (head.part === null)
+      putVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, chunks, plan.variants);
+    else if (this.#input !== null) {
+      const { vary } = storing;
+      const { maxObjectBytes } = plan.rules;
+      const requestFields = plan.request.fields;
+      const part = {
+        primary: plan.key,
+        vary,
+        requestFields,
+        head,
+        chunks,
+        input: this.#input,
+        maxBytes: maxObjectBytes,
+      };
+      putPart(plan.state, part, plan.state.now());
+    }
   }
 
-  /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask for the whole. */
+  /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask as the client did. */
   #askAgain(): void {
     if (this.#stale !== null) this.plan.state.store.delete(this.#stale.key);
     this.#stale = null;
     this.#unconfirmed = false;
+    this.#completing = null;
+    this.#unfit = false;
     this.#tried.clear();
     this.#fields = this.#prepare();
     this.#go('pick');
@@ -483,6 +570,9 @@ export class Fetch implements Source, Filling {
 
   #onFailure(failure: Failure): void {
     const { plan } = this;
+    // We ended it ourselves.
+    if (this.state === 'failed') return;
+    if (this.#unfit && !this.#timedOut) return this.#askAgain();
     if (this.state === 'send' && !this.#timedOut && this.#retries(failure)) {
       plan.state.count('upstream_retries', 1);
       this.#go('pick');
@@ -560,6 +650,12 @@ export class Fetch implements Source, Filling {
     this.#totalTimer = null;
     if (this.plan.background) this.plan.state.backgroundFetches--;
   }
+}
+
+/** What is stored beside it is of the past: there is another whole that must not be stored, or nothing any more. */
+function isOutlived(status: number, verdict: StoreVerdict | null): boolean {
+  if (status === 404 || status === 410) return true;
+  return status === 200 && verdict?.store === false && verdict.hitForMiss;
 }
 
 /** A name for a body that no other body of the same response has had: 48 bits of chance. */

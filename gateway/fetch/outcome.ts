@@ -19,6 +19,8 @@ export type Outcome =
       /** What will be stored when the body is whole; null with the reason when nothing will. */
       readonly storing: { readonly head: StoredHead; readonly vary: readonly string[] } | null;
       readonly reason: Reason | '';
+      /** The upstream's own status, where `status` is of more than it sent: a part that was completed. */
+      readonly forwardedStatus?: number;
     }
   /** The upstream confirmed the stored response (304); it is updated and good to serve. */
   | { readonly kind: 'validated'; readonly entry: StoredEntry; readonly storing: boolean }

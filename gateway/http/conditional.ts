@@ -21,6 +21,11 @@ export function sameEntityTag(a: string, b: string): boolean {
   return opaque(a) === opaque(b);
 }
 
+/** Whether an entity tag stands for exactly one sequence of bytes (RFC 9110 8.8.1): quoted, and not weak. */
+export function isStrongEntityTag(etag: string): boolean {
+  return etag.length >= 2 && etag.startsWith('"') && etag.indexOf('"', 1) === etag.length - 1;
+}
+
 function opaque(etag: string): string {
   return etag.startsWith('W/') ? etag.slice(2) : etag;
 }

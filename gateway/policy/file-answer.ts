@@ -6,7 +6,7 @@ import { preferredCoding } from '../http/accept-encoding.ts';
 import { ifRangeHolds, notModified, preconditionFails, type Validators } from '../http/conditional.ts';
 import { formatDate } from '../http/dates.ts';
 import { fieldOf, joinedField } from '../http/fields.ts';
-import { parseRange } from '../http/range.ts';
+import { parseRanges } from '../http/range.ts';
 import type { RequestHead } from '../http/request.ts';
 import { isHashedName } from './file-name.ts';
 
@@ -103,10 +103,11 @@ export function judgeFile(
   // RFC 9110 14.2: Range means something for GET only.
   if (wanted === undefined || request.method !== 'GET' || !ifRangeHolds(request.fields, validators))
     return { answer: 'whole', fields };
-  const range = parseRange(wanted, file.bytes);
-  if (range === null) return { answer: 'whole', fields };
-  if (range === 'unsatisfiable')
+  const ranges = parseRanges(wanted, file.bytes, 1);
+  if (ranges === 'unsatisfiable')
     return { answer: 'unsatisfiable', fields: ['content-range', `bytes */${file.bytes}`, 'accept-ranges', 'bytes'] };
+  const range = ranges?.[0];
+  if (range === undefined) return { answer: 'whole', fields };
   fields.push('content-range', `bytes ${range.start}-${range.end}/${file.bytes}`);
   return { answer: 'part', fields, start: range.start, end: range.end };
 }

@@ -7,7 +7,12 @@ import type { StoredHead } from './facts.ts';
 import { mayStore, type StoreInput, type StoreVerdict } from './storing.ts';
 
 /** A client's own conditions, and Range: validation asks about the whole response that we hold. */
-const CONDITIONAL_FIELDS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
+export const CONDITIONAL_FIELDS: ReadonlySet<string> = new Set([
+  'if-none-match',
+  'if-modified-since',
+  'if-range',
+  'range',
+]);
 
 /** What a 304 never changes: these describe the body, and the body stays (RFC 9111 3.2). */
 const BODY_FIELDS: ReadonlySet<string> = new Set([

@@ -3,16 +3,15 @@
 
 import type { Sink } from '../fetch/body.ts';
 import type { Filling } from '../fetch/filling.ts';
-import { ifRangeHolds } from '../http/conditional.ts';
-import { fieldOf } from '../http/fields.ts';
-import { parseRange } from '../http/range.ts';
 import type { RequestHead } from '../http/request.ts';
+import { storedRanges } from '../policy/parts.ts';
 import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { codedFetched, codedStored, considerStored } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
-import { respondFetched, respondFile, respondRange, respondStored, respondUnsatisfiable } from './respond.ts';
+import { respondFetched, respondFile, respondStored } from './respond.ts';
+import { respondRanges } from './respond-ranges.ts';
 
 export function deliver(x: Exchange): null {
   const { request, entry, fetch, file, form } = x;
@@ -23,24 +22,24 @@ export function deliver(x: Exchange): null {
   }
   const nowMs = x.runtime.state.now();
   if (form !== null) deliverForm(x, request, form, nowMs);
-  else if (entry !== null) deliverStored(x, request, entry, nowMs);
-  else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
+  else if (entry !== null) {
+    deliverStored(x, request, entry, nowMs);
+    // What came is not what the client gets.
+    if (fetch !== null && fetch.body !== null && !x.follows) discard(fetch);
+  } else if (fetch !== null) deliverFetched(x, request, fetch, nowMs);
   else throw new Error('deliver without anything to deliver');
   return null;
 }
 
 function deliverStored(x: Exchange, request: RequestHead, entry: StoredEntry, nowMs: number): void {
-  // RFC 9110 13.2.1: conditions and ranges apply only where the plain answer would be a 200.
-  const plain = entry.head.status === 200;
+  // RFC 9110 13.2.1: conditions and ranges apply only where the plain answer would be a 200; a part stands for one.
+  const plain = entry.head.status === 200 || entry.head.part !== null;
   considerStored(x, entry.head);
   if (plain && clientNotModified(entry.head, request.fields))
     return respondStored(x, entry, nowMs, { notModified: true });
-  const wanted = fieldOf(request.fields, 'range');
-  if (wanted !== undefined && plain && request.method === 'GET' && ifRangeHolds(request.fields, entry.head)) {
-    const range = parseRange(wanted, entry.body.length);
-    if (range === 'unsatisfiable') return respondUnsatisfiable(x, entry, nowMs);
-    if (range !== null) return respondRange(x, entry, nowMs, range.start, range.end);
-  }
+  const ranges = plain && request.method === 'GET' ? storedRanges(entry.head, request.fields) : null;
+  if (ranges !== null) return respondRanges(x, entry, nowMs, ranges);
+  if (entry.head.part !== null) throw new Error('a part for a request that it does not answer');
   respondStored(x, codedStored(x, entry), nowMs, { notModified: false });
 }
 

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { RouteConfig } from '../config/config.ts';
 import type { Reader } from '../fetch/body.ts';
 import type { Filling, Waiter } from '../fetch/filling.ts';
+import type { PartPlan } from '../fetch/parts.ts';
 import type { Upload } from '../fetch/upload.ts';
 import type { Coding } from '../http/accept-encoding.ts';
 import type { Fields } from '../http/fields.ts';
@@ -86,6 +87,8 @@ export class Exchange implements Waiter {
   coding: Coding | null = null;
   /** A stored head with the coded form of its body, to serve in place of `entry`. */
   form: StoredEntry | null = null;
+  /** Parts that its fetch is about; null = none. */
+  part: PartPlan | null = null;
   fetch: Filling | null = null;
   /** The right to fetch for all workers, until a fetch takes it over. */
   lead: Lead | null = null;

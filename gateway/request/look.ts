@@ -9,6 +9,7 @@ import { parseRequestCacheControl, type RequestControl } from '../http/cache-con
 import { fieldOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { isKeyedByContent } from '../policy/content-key.ts';
+import type { StoredHead } from '../policy/facts.ts';
 import { cacheKey, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe, refreshesEarly } from '../policy/serving.ts';
@@ -22,8 +23,10 @@ import type { RequestState } from '../tables/states.ts';
 import { findReady } from './coding.ts';
 import { contentPart } from './content.ts';
 import type { Exchange, Forward } from './exchange.ts';
+import { updateByHead } from './head-update.ts';
 import { identity } from './identity.ts';
 import { invalidateAfter, mayChange } from './invalidate.ts';
+import { askForRanges, lookAtPart } from './parts.ts';
 
 /** How often one request waits for others before it goes alone. */
 const MOST_WAITS = 2;
@@ -37,6 +40,7 @@ export function look(x: Exchange): RequestState {
   x.fillKey = null;
   x.entry = null;
   x.ifError = false;
+  x.part = null;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
   let content = '';
@@ -55,6 +59,7 @@ export function look(x: Exchange): RequestState {
     return 'deliver';
   }
   const found = lookUp(state, key, request.fields);
+  if (found.found !== null && found.found.head.part !== null) return part(x, rules, key, found.found, nowMs);
   if (found.found !== null) {
     const entry = found.found;
     const verdict = mayServe(entry.head, request, x.isPrivate, nowMs, rules.ignoreClientControl);
@@ -89,8 +94,6 @@ export function look(x: Exchange): RequestState {
     );
   }
   if (onlyIfCached(x)) return x.fail('only-if-cached');
-  // Part of a body cannot fill the store, and the whole may be far larger than what is asked for.
-  if (hasField(request.fields, 'range')) return forward(x, found.why === 'store-fault' ? 'miss' : found.why, 'range');
   x.key = key;
   const reason = found.why === 'store-fault' ? 'store-fault' : '';
   return shared(x, rules, found.fillKey, found.why === 'store-fault' ? 'miss' : found.why, reason, nowMs);
@@ -100,10 +103,10 @@ export function look(x: Exchange): RequestState {
  * Whether the store holds something else now than when this request looked: whoever had the lead before may have ended
  * between that look and this one.
  */
-function isNewer(x: Exchange, key: string, seen: StoredEntry | null): boolean {
+function isNewer(x: Exchange, key: string, seen: StoredHead | null): boolean {
   const { request, runtime } = known(x);
   const { found } = lookUp(runtime.state, key, request.fields);
-  return found !== null && (seen === null || found.head.storedMs > seen.head.storedMs);
+  return found !== null && (seen === null || found.head.storedMs > seen.storedMs);
 }
 
 /** A stale answer in place of the upstream's failure (RFC 5861 4), without asking. */
@@ -123,7 +126,7 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
   if (state.fills.running(entry.key) !== undefined) return false;
   const lead = state.fillTable.lead(hashKey(entry.key));
   if (lead === null) return false;
-  if (isNewer(x, key, entry)) {
+  if (isNewer(x, key, entry.head)) {
     lead.end('sealed');
     return false;
   }
@@ -132,6 +135,21 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
   const request = plan.request.method === 'HEAD' ? { ...plan.request, method: 'GET' } : plan.request;
   new Fetch({ ...plan, request, background: true }, nowMs).start(null);
   return true;
+}
+
+/** Where a part is stored: it answers, is completed, or the client's own request goes out. */
+function part(x: Exchange, rules: CacheRules, key: string, stored: StoredEntry, nowMs: number): RequestState {
+  const { request } = known(x);
+  const verdict = lookAtPart(x, request, stored, rules, nowMs);
+  if (verdict.take === 'hit' && x.hold(stored)) {
+    x.cacheWord = 'hit';
+    return 'deliver';
+  }
+  if (onlyIfCached(x)) return x.fail('only-if-cached');
+  if (verdict.take === 'hit') return forward(x, 'bypass', 'lent-out');
+  if (verdict.take === 'skip') return forward(x, 'bypass', verdict.reason);
+  x.key = key;
+  return shared(x, rules, stored.key, verdict.why, verdict.reason, nowMs);
 }
 
 /** A fetch that others may share, unless something speaks against waiting. */
@@ -147,9 +165,9 @@ function shared(
   x.forward = why;
   x.reason = reason;
   x.cacheWord = why === 'stale' || why === 'request' ? 'stale' : 'miss';
+  // The whole may be far larger than what is asked for.
   if (hasField(request.fields, 'range')) {
-    x.key = null;
-    x.entry = null;
+    askForRanges(x, x.entry);
     return 'fetch';
   }
   // HEAD brings no body; a request that forbids storing, or whose freshness would be ours while it carries identity, brings nothing to share.
@@ -180,7 +198,8 @@ function joinOrLead(x: Exchange, fillKey: string): RequestState {
   const claim = state.fillTable.claim(hashKey(fillKey));
   if (claim === null) return 'fetch';
   if ('lead' in claim) {
-    if (x.key !== null && isNewer(x, x.key, x.entry)) {
+    const seen = x.entry?.head ?? x.part?.beside?.head ?? null;
+    if (x.key !== null && isNewer(x, x.key, seen)) {
       claim.lead.end('sealed');
       return look(x);
     }
@@ -261,6 +280,7 @@ function followerTakes(
       // Another variant than ours: meet those who want the same one as we do.
       x.fillKey = own;
       x.entry = null;
+      x.part = null;
       x.follows = false;
       x.fetch = null;
       return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
@@ -315,6 +335,7 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
     upload: x.upload,
     uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
     ifError: x.ifError,
+    part: null,
     background: false,
     ...purpose,
   };
@@ -323,8 +344,8 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
 /** Begins a fetch for this request. */
 export function fetchAlone(x: Exchange): RequestState | null {
   if (x.gone) return 'finished';
-  const { key, fillKey, lead, entry: stale } = x;
-  const fetch = new Fetch(planOf(x, { key, fillKey, lead, stale }), x.runtime.state.now());
+  const { key, fillKey, lead, entry: stale, part } = x;
+  const fetch = new Fetch({ ...planOf(x, { key, fillKey, lead, stale }), part }, x.runtime.state.now());
   // From here on the fetch answers for the lead.
   x.lead = null;
   x.fetch = fetch;
@@ -344,7 +365,7 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
     x.entry = outcome.entry;
     x.cacheWord = 'revalidated';
   } else if (outcome.kind === 'head') {
-    x.entry = null;
+    x.entry = updateByHead(x, fetch);
     if (outcome.reason !== '') x.reason = outcome.reason;
     if (x.key === null || outcome.storing === null)
       x.cacheWord = x.forward === 'method' || x.key === null ? 'bypass' : 'miss';

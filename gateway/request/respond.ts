@@ -1,4 +1,4 @@
-// The only writer to clients. Lays the route's changes, Via, Age and Cache-Status over what the upstream or the store
+// The only writer to clients, with respond-ranges.ts for ranges of what is stored. Lays the route's changes, Via, Age and Cache-Status over what the upstream or the store
 // said, and hands it to the Downstream. Decides nothing.
 
 import type { HeaderChanges } from '../config/config.ts';
@@ -15,7 +15,6 @@ import { describeCoding, tagNotModified } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
 import { explainExchange, explanationField } from './explain.ts';
 
-const empty = new Uint8Array(0);
 const noChanges: HeaderChanges = { set: [], add: [], remove: [] };
 
 type HeadOutcome = Extract<Outcome, { kind: 'head' }>;
@@ -58,7 +57,7 @@ export function respondFile(x: Exchange, file: FileAnswer): boolean {
     return false;
   }
   if (file.stream === null) {
-    respondWhole(x, file.status, fields, empty, false);
+    respondWhole(x, file.status, fields, new Uint8Array(0), false);
     return false;
   }
   x.status = file.status;
@@ -74,22 +73,6 @@ export function respondStored(x: Exchange, entry: StoredEntry, nowMs: number, an
   if (answer.notModified) return respondNotModified(x, fields);
   if (x.downstream.method === 'HEAD') return respondHead(x, entry.head.status, fields, entry.body.length);
   respondWhole(x, entry.head.status, fields, entry.body, false);
-}
-
-/** One range of a stored response (RFC 9110 15.3.7); `end` is inclusive. */
-export function respondRange(x: Exchange, entry: StoredEntry, nowMs: number, start: number, end: number): void {
-  const fields = [...entry.head.fields];
-  setField(fields, 'age', String(ageSeconds(entry.head, nowMs)));
-  setField(fields, 'content-range', `bytes ${start}-${end}/${entry.body.length}`);
-  finishFields(x, fields, ttlSeconds(entry.head, nowMs));
-  respondWhole(x, 206, fields, entry.body.subarray(start, end + 1), false);
-}
-
-/** No range of a stored response can be had (RFC 9110 15.5.17). */
-export function respondUnsatisfiable(x: Exchange, entry: StoredEntry, nowMs: number): void {
-  const fields = ['content-range', `bytes */${entry.body.length}`];
-  finishFields(x, fields, ttlSeconds(entry.head, nowMs));
-  respondWhole(x, 416, fields, empty, false);
 }
 
 /** A 304 made from a full answer's fields (RFC 9110 15.4.5). */
@@ -124,7 +107,7 @@ export function respondFetched(x: Exchange, outcome: HeadOutcome, nowMs: number,
   }
   finishFields(x, fields, head === undefined ? null : ttlSeconds(head, nowMs), {
     stored: head !== undefined && !x.follows,
-    fwdStatus: outcome.status,
+    fwdStatus: outcome.forwardedStatus ?? outcome.status,
   });
   if (notModified) {
     respondNotModified(x, fields);
@@ -145,13 +128,13 @@ function respondHead(x: Exchange, status: number, fields: Fields, bodyBytes: num
   x.downstream.end([]);
 }
 
-function respondWhole(x: Exchange, status: number, fields: Fields, body: Uint8Array, close: boolean): void {
+export function respondWhole(x: Exchange, status: number, fields: Fields, body: Uint8Array, close: boolean): void {
   x.status = status;
   x.downstream.whole(status, fields, body, close);
 }
 
 /** What is ours alone goes; the route's Vary and changes, Via and Cache-Status come, last. */
-function finishFields(
+export function finishFields(
   x: Exchange,
   fields: string[],
   ttl: number | null,
@@ -189,7 +172,7 @@ function addCacheStatus(
     hit,
     fwd: hit ? '' : x.forward,
     fwdStatus:
-      forwarded !== undefined && x.forward === 'stale'
+      forwarded !== undefined && (x.forward === 'stale' || x.forward === 'partial')
         ? forwarded.fwdStatus
         : x.cacheWord === 'revalidated'
           ? 304

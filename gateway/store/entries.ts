@@ -133,6 +133,17 @@ function decode(key: string, frame: Buffer): Found | null {
   return entry === null ? null : { entry: { key, head: entry.head, body: entry.body }, isHot: false };
 }
 
+/**
+ * What stands now at a response's own key, the primary one or a variant's; 'index' where the variants of the primary key
+ * are listed. No request asks for it: it counts nothing.
+ */
+export function heldAt(shelf: Shelf, primary: string, key: string): StoredEntry | 'index' | null {
+  const frame = shelf.store.peek(key);
+  const found = frame === null ? null : decode(key, frame);
+  if (found === null) return null;
+  return 'index' in found ? 'index' : checked(shelf, primary, found).found;
+}
+
 function checked(
   { store, purges }: Reading,
   primary: string,

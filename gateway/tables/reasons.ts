@@ -12,7 +12,14 @@ const reasons = {
   method: { text: 'the method is not cacheable on this route', section: 'RFC 9111 3' },
   'route-off': { text: 'the route says cache: off', section: 'gateway.yaml' },
   status: { text: 'this status is not stored', section: 'RFC 9111 3' },
-  partial: { text: 'a partial response (206) is not stored', section: 'RFC 9111 3.3' },
+  partial: { text: 'a partial response (206) that no Range asked for', section: 'RFC 9110 15.3.7' },
+  'content-range': {
+    text: 'Content-Range is missing, malformed, or less than the content that came with it',
+    section: 'RFC 9110 14.4',
+  },
+  'unknown-total': { text: 'Content-Range does not say how long the whole is', section: 'RFC 9110 14.4' },
+  'several-parts': { text: 'several parts in one answer (multipart/byteranges)', section: 'RFC 9110 15.3.7.2' },
+  'more-stored': { text: 'more is stored than this part, and the two cannot be joined', section: 'RFC 9111 3.4' },
   'no-store': { text: 'no-store in the response or the request', section: 'RFC 9111 5.2.2.5' },
   private: { text: 'private in the response', section: 'RFC 9111 5.2.2.7' },
   authorization: {

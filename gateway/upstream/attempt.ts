@@ -6,6 +6,7 @@ import type { Dispatcher } from 'undici';
 import type { Sample } from '../balance/pick.ts';
 import { type Fields, fieldOf, hasField, joinedField } from '../http/fields.ts';
 import { stripHopByHop } from '../http/hop.ts';
+import { transferCoding } from '../http/transfer-coding.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { OutgoingBody } from './body.ts';
 import type { LineHandler } from './client.ts';
@@ -248,16 +249,16 @@ export class RunningAttempt implements Attempt, LineHandler {
   }
 
   #onHead(status: number, fields: Fields): void {
-    const coding = joinedField(fields, 'transfer-encoding');
+    const encoding = joinedField(fields, 'transfer-encoding');
+    const coding = encoding === undefined ? null : transferCoding(encoding);
     const sized = hasField(fields, 'content-length');
-    // RFC 9112 6.3: both at once is a smuggling attempt or a broken server; a coding we do not undo would reach the
-    // client without its name.
-    if (coding !== undefined && (sized || coding.trim().toLowerCase() !== 'chunked')) {
-      this.#cut('malformed', new Error(`Transfer-Encoding: ${coding}`));
+    // RFC 9112 6.3: both at once is a smuggling attempt or a broken server. HTTP/2 has no such field (RFC 9113 8.2.2).
+    if (coding !== null && (sized || coding === 'refused' || this.#overHttp2())) {
+      this.#cut('malformed', new Error(`Transfer-Encoding: ${encoding}`));
       return;
     }
     const empty = this.#outgoing.method === 'HEAD' || status === 204 || status === 304;
-    this.#framed = empty || sized || coding !== undefined || this.#overHttp2();
+    this.#framed = empty || sized || coding === 'chunked' || this.#overHttp2();
     this.#owner.observed(status >= 500 ? 'unsure' : 'answered', performance.now() - this.#startedMs);
     this.#state = 'receiving';
     // RFC 9112 9.3: an error answer while we still upload means that nobody wants the rest.

@@ -77,7 +77,9 @@ const malformed: readonly (readonly [name: string, answer: string])[] = [
   ['status 600', 'HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n'],
   ['two lengths', `${OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`],
   ['both framings', `${OK}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`],
-  ['coding foo', `${OK}Transfer-Encoding: foo\r\n\r\nabc`],
+  ['coding foo, chunked', `${OK}Transfer-Encoding: foo, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`],
+  ['coding foo beside a length', `${OK}Transfer-Encoding: foo\r\nContent-Length: 3\r\n\r\nabc`],
+  ['coding xchunked', `${OK}Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`],
   ['coding gzip', `${OK}Transfer-Encoding: gzip\r\n\r\nabc`],
   ['coding chunked, gzip', `${OK}Transfer-Encoding: chunked, gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n`],
   ['length -1', `${OK}Content-Length: -1\r\n\r\n`],
@@ -189,6 +191,27 @@ for (const [name, method, bytes, expected] of more) {
     for (let i = 0; i < 5; i++) await field.victim();
   });
 }
+
+test('143 a coding that nobody knows: the body runs to the end of the connection, and nothing in it is an answer', async () => {
+  const inside = `3\r\nabc\r\n0\r\n\r\n${OK}Content-Length: 4\r\n\r\nevil`;
+  const accepted = field.origin.accepted;
+  field.origin.answer(async (_, reply) => {
+    await reply.write(`${OK}Transfer-Encoding: foo\r\nConnection: keep-alive\r\n\r\n`);
+    await reply.write(inside);
+    reply.end();
+  });
+  for (const outcome of await both('/coding')) assert.deepEqual(outcome, { status: 200, whole: true, body: inside });
+  field.origin.answer(async (_, reply) => {
+    await reply.write(`${OK}Transfer-Encoding: foo\r\n\r\nhalf`);
+    // What was written has to be there before it.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    reply.reset();
+  });
+  for (const { whole } of await both('/coding')) assert.equal(whole, false);
+  field.origin.answer(tell);
+  for (let i = 0; i < 5; i++) await field.victim();
+  assert.ok(field.origin.accepted >= accepted + 4, 'none of the four connections was used again');
+});
 
 test('an idle connection on which the upstream speaks unasked answers nobody', async () => {
   for (let round = 0; round < 5; round++) {

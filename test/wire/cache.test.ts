@@ -417,7 +417,7 @@ test('a range of a stored answer is served as 206, one that cannot be as 416', a
   assert.equal(seen(), 1);
 });
 
-test('a range of something cold goes through as it is and stores nothing', async () => {
+test('a range of something cold goes through as it is, and is no answer to a GET of the whole', async () => {
   script((request, reply) =>
     request.header('range') === null
       ? reply.send(200, { 'cache-control': 'max-age=60' }, '0123456789')

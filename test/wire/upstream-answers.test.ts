@@ -78,6 +78,39 @@ test('a body that runs to the end of the connection ends cleanly with it', async
   assert.equal(recorder.text, 'all of it');
 });
 
+for (const [coding, version] of [
+  ['foo', '1.1'],
+  ['identity', '1.1'],
+  ['Identity', '1.0'],
+]) {
+  test(`a coding that nobody knows (${coding}) is a body to the end of the connection, whatever stands in it`, async () => {
+    const evil = '3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil';
+    const server = await rawUpstream(async (connection, index) => {
+      if (index > 0) return answering('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo')(connection);
+      await connection.received('\r\n\r\n');
+      connection.write(`HTTP/${version} 200 OK\r\nTransfer-Encoding: ${coding}\r\nConnection: keep-alive\r\n\r\n`);
+      connection.write(evil);
+      connection.socket.end();
+    });
+    const { pools, instance } = fleet(upstreamConfig({ connections: 1 }), [tcpSpec(server.port)]);
+    const first = new Recorder(instance, get('/1'));
+    const second = new Recorder(instance, get('/2'));
+    assert.deepEqual((await first.head).fields, []);
+    assert.deepEqual([await first.word(), first.text], ['end', evil]);
+    // The one that waited for the connection got another one.
+    assert.deepEqual([await second.word(), second.text], ['end', 'two']);
+    assert.equal(server.connections.length, 2);
+    assert.equal(server.connections[0]?.text.includes('/2'), false);
+    await pools.destroy();
+    await server.close();
+  });
+}
+
+test('an answer to HEAD in an unknown coding has no body', async () => {
+  const recorder = await ask(once('HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\n'), get('/', { method: 'HEAD' }));
+  assert.deepEqual([await recorder.word(), recorder.text], ['end', '']);
+});
+
 test('HEAD keeps the length and has no body', async () => {
   const recorder = await ask(once('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'), get('/', { method: 'HEAD' }));
   assert.deepEqual((await recorder.head).fields, ['content-length', '1000']);
@@ -104,6 +137,7 @@ const cut: readonly (readonly [name: string, answer: string, after: 'close' | 'r
   ],
   ['no last chunk, then RST', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n', 'reset'],
   ['a body to the end of the connection, then RST', 'HTTP/1.1 200 OK\r\n\r\nabc', 'reset'],
+  ['a body in an unknown coding, then RST', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nabc', 'reset'],
 ];
 for (const [name, answer, after] of cut) {
   test(`never a clean end: ${name}`, async () => {
@@ -134,7 +168,32 @@ const malformed: readonly (readonly [name: string, answer: string])[] = [
     'chunks and a length',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
   ],
-  ['an unknown coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nabc'],
+  ['gzip', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc'],
+  ['x-gzip', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: X-GZIP\r\n\r\nabc'],
+  ['deflate', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: deflate\r\n\r\nabc'],
+  ['br', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nabc'],
+  ['two unknown codings', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo, bar\r\n\r\nabc'],
+  [
+    'two unknown codings in two lines',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\nTransfer-Encoding: bar\r\n\r\nabc',
+  ],
+  ['an unknown coding and a length', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\nContent-Length: 3\r\n\r\nabc'],
+  ['a length and an unknown coding', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: foo\r\n\r\nabc'],
+  ['an unknown coding with a parameter', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo;a=b\r\n\r\nabc'],
+  ['an unknown coding in quotes', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: "foo"\r\n\r\nabc'],
+  ['no coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\nabc'],
+  ['chunked in disguise', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
+  ['chunked, misspelled', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunk\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
+  ['chunked with a vertical tab', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: \x0bchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
+  ['identity, chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: identity, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
+  [
+    'an unknown coding under chunked',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: foo, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  ],
+  [
+    'chunked under an unknown coding',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, foo\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  ],
   ['gzip under chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
   ['chunked under gzip', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
   ['a NUL in a field', 'HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n'],
