@@ -25,7 +25,7 @@ export const CONTENT_BOUND: ReadonlySet<string> = new Set(['content-digest', 'co
 
 /**
  * The part that a 206 says it brings, or why it is none that can be stored. `bodyBytes` is its declared length: one that is
- * longer than its range contradicts it; a shorter one brings the range's beginning.
+ * longer than its range contradicts it; a shorter one brings the range's beginning, if anything.
  */
 export function partOf(fields: Fields, bodyBytes: number | null): Extent | Reason {
   if (/^multipart\/byteranges\s*(;|$)/i.test(fieldOf(fields, 'content-type') ?? '')) return 'several-parts';
@@ -34,7 +34,7 @@ export function partOf(fields: Fields, bodyBytes: number | null): Extent | Reaso
   if (range === null) return 'content-range';
   if (range.total === null) return 'unknown-total';
   const bytes = range.last - range.first + 1;
-  if (bodyBytes !== null && bodyBytes > bytes) return 'content-range';
+  if (bodyBytes !== null && (bodyBytes > bytes || bodyBytes === 0)) return 'content-range';
   return { first: range.first, bytes: bodyBytes ?? bytes, total: range.total };
 }
 

@@ -16,7 +16,7 @@ export function updateByHead(x: Exchange, fetch: Fetch): StoredEntry | null {
   if (request?.method !== 'HEAD' || route === null || key === null || outcome.kind !== 'head') return null;
   const { found } = lookUp(state, key, request.fields);
   // What was stored since knows better; what was invalidated since must not come back.
-  if (found === null || found.head.storedMs > startedMs || state.purges.isPurged(key, startedMs)) return null;
+  if (found === null || found.head.storedMs >= startedMs || state.purges.isPurged(key, startedMs)) return null;
   const verdict = judgeByHead(found.head, {
     method: request.method,
     requestFields: request.fields,

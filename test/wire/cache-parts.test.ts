@@ -257,24 +257,31 @@ test('only-if-cached gets what lies within a part, and 504 for the rest', async 
   assert.equal(seen().length, 1);
 });
 
-for (const [why, contentRange, body, headers] of [
-  ['no Content-Range', '', '01234', {}],
-  ['a malformed Content-Range', 'bytes 0-4', '01234', {}],
-  ['an impossible Content-Range', 'bytes 0-9/5', '01234', {}],
-  ['an unknown total', 'bytes 0-4/*', '01234', {}],
-  ['more content than its Content-Range', 'bytes 0-3/62', '01234', {}],
-  ['several parts', 'bytes 0-4/62', '01234', { 'content-type': 'multipart/byteranges; boundary=x' }],
-  ['no-store', 'bytes 0-4/62', '01234', { 'cache-control': 'no-store' }],
-  ['private', 'bytes 0-4/62', '01234', { 'cache-control': 'private, max-age=60' }],
-  ['no freshness', 'bytes 0-4/62', '01234', { 'cache-control': 'max-age=0' }],
-  ['no-cache', 'bytes 0-4/62', '01234', { 'cache-control': 'no-cache' }],
-  ['a cookie without leave', 'bytes 0-4/62', '01234', { 'cache-control': 'no-cache', 'set-cookie': 'a=1' }],
-  ['no bytes', 'bytes 0-4/62', '', {}],
+for (const [why, reason, contentRange, body, headers] of [
+  ['no Content-Range', 'content-range', '', '01234', {}],
+  ['a malformed Content-Range', 'content-range', 'bytes 0-4', '01234', {}],
+  ['an impossible Content-Range', 'content-range', 'bytes 0-9/5', '01234', {}],
+  ['an unknown total', 'unknown-total', 'bytes 0-4/*', '01234', {}],
+  ['more content than its Content-Range', 'content-range', 'bytes 0-3/62', '01234', {}],
+  ['several parts', 'several-parts', 'bytes 0-4/62', '01234', { 'content-type': 'multipart/byteranges; boundary=x' }],
+  ['no-store', 'no-store', 'bytes 0-4/62', '01234', { 'cache-control': 'no-store' }],
+  ['private', 'private', 'bytes 0-4/62', '01234', { 'cache-control': 'private, max-age=60' }],
+  ['no freshness', 'expired-on-arrival', 'bytes 0-4/62', '01234', { 'cache-control': 'max-age=0' }],
+  ['no-cache', 'no-cache', 'bytes 0-4/62', '01234', { 'cache-control': 'no-cache' }],
+  [
+    'a cookie without leave',
+    'set-cookie',
+    'bytes 0-4/62',
+    '01234',
+    { 'cache-control': 'no-cache', 'set-cookie': 'a=1' },
+  ],
+  ['no bytes', 'content-range', 'bytes 0-4/62', '', {}],
 ] as const) {
   test(`a part is passed on and not stored: ${why}`, async () => {
     origin.answer(saying(contentRange, body, headers));
     const first = await range('0-4');
     assert.deepEqual([first.status, first.body], [206, body]);
+    assert.match(cacheStatus(first), new RegExp(`fwd=uri-miss; detail=${reason}$`));
     assert.equal((await range('0-1')).body, body);
     assert.deepEqual(asked(), ['bytes=0-4', 'bytes=0-1']);
   });

@@ -36,6 +36,7 @@ test('the part that a 206 brings', () => {
     [['content-range', 'bytes 2-5/10'], null, { first: 2, bytes: 4, total: 10 }],
     [['content-range', 'bytes 2-5/10'], 3, { first: 2, bytes: 3, total: 10 }],
     [['content-range', 'bytes 2-5/10'], 5, 'content-range'],
+    [['content-range', 'bytes 2-5/10'], 0, 'content-range'],
     [['content-range', 'bytes 2-5/*'], 4, 'unknown-total'],
     [['content-range', 'bytes */10'], 4, 'content-range'],
     [['content-range', 'bytes 2-5/10', 'content-range', 'bytes 2-5/10'], 4, 'content-range'],
