@@ -6,6 +6,7 @@ import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.t
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
+import { staleSince } from '../policy/invalidate.ts';
 import { variantKey } from '../policy/key.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
@@ -13,6 +14,7 @@ import type { WorkerState } from '../runtime.ts';
 import type { GrowingEntry } from '../store/arena.ts';
 import { hasRoom, indexVariant, putEntry, type StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
+import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
 import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
@@ -316,14 +318,17 @@ export class Fetch implements Source, Filling {
       rules: plan.rules,
     });
     // Not to be stored any more: this one answer still carries what the 304 said.
-    const head = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
-    const storing = verdict.store && plan.key !== null && !this.#purged();
+    const merged = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
+    // The fence, as above.
+    const head = { ...merged, storedMs: this.startedMs };
+    const fenced = verdict.store ? this.#fenced(head) : null;
+    const storing = verdict.store && plan.key !== null && fenced !== null;
     // The 304 may have brought another Vary, and with it another key.
     const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
     if (key !== stale.key) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored =
-      storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);
+      storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, fenced, [stale.body]);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
@@ -374,12 +379,14 @@ export class Fetch implements Source, Filling {
     const growing = this.#growing;
     this.#growing = null;
     if (plan.key === null) return;
-    const head = { ...storing.head, bodyBytes: body.bytes };
-    const purged = this.#purged();
+    const whole = { ...storing.head, bodyBytes: body.bytes };
+    const head = this.#fenced(whole);
     if (growing !== null) {
-      const sealed = growing.seal(head);
-      if (sealed && !purged) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey);
-    } else if (!purged) putEntry(plan.state.store, plan.key, storing.vary, plan.request.fields, head, body.chunks());
+      const sealed = growing.seal(head ?? whole);
+      if (head === null) plan.state.store.delete(this.storedKey);
+      else if (sealed) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, this.startedMs);
+    } else if (head !== null)
+      putEntry(plan.state.store, plan.key, storing.vary, plan.request.fields, head, body.chunks());
   }
 
   /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask for the whole. */
@@ -442,9 +449,17 @@ export class Fetch implements Source, Filling {
     for (const waiter of waiters) waiter.onOutcome(this);
   }
 
-  /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
-  #purged(): boolean {
-    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.startedMs);
+  /**
+   * The head as it may be stored after all that was purged since this fetch began: null after a hard purge, stale after a soft
+   * one (DESIGN 5.10). What is replaced may have had tags that this answer does not have.
+   */
+  #fenced(head: StoredHead): StoredHead | null {
+    const { plan } = this;
+    if (plan.key === null) return null;
+    const tags = plan.stale === null ? head.tags : [...plan.stale.head.tags, ...head.tags];
+    const untilMs = plan.state.purges.goodUntil(plan.key, tags, this.startedMs);
+    if (untilMs === GONE) return null;
+    return untilMs === UNTOUCHED ? head : staleSince(head, untilMs);
   }
 
   /** Nobody joins any more, here or in another worker. */

@@ -3,12 +3,13 @@
 
 import type { Fields } from '../http/fields.ts';
 import type { StoredHead, VariantIndex } from '../policy/facts.ts';
+import { staleSince } from '../policy/invalidate.ts';
 import { variantKey } from '../policy/key.ts';
 import type { Arena } from './arena.ts';
-import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
+import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind, variantsStoredMs } from './frame.ts';
 import type { Hot } from './hot.ts';
 import type { Lent } from './lent.ts';
-import type { Purges } from './purges.ts';
+import { GONE, type Purges, UNTOUCHED } from './purges.ts';
 import type { Store } from './store.ts';
 
 /** A stored response, copied out. */
@@ -24,6 +25,8 @@ export type Lookup =
   /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
   | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
 
+const NOT_ASKED = -1;
+
 /** What a look-up needs: the store, the purge log, a worker's hot copies of both entries and indexes, and what is lent. */
 export interface Shelf {
   readonly store: Arena;
@@ -32,16 +35,25 @@ export interface Shelf {
   readonly lent: Lent<StoredEntry>;
 }
 
-/** What stands at a key. */
-export type Found = { readonly entry: StoredEntry } | { readonly index: VariantIndex };
+interface FoundEntry {
+  readonly entry: StoredEntry;
+  /** Of the purge log when it was last asked about the entry and named none; NOT_ASKED = not yet. */
+  epoch: number;
+}
 
-/** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
+/** What stands at a key. */
+export type Found = FoundEntry | { readonly index: VariantIndex };
+
+/**
+ * The stored response that this request selects (RFC 9111 4.1), newer than any purge of it. One that a soft purge named is
+ * stale since then, and is not served while it is revalidated.
+ */
 export function lookUp(shelf: Shelf, primary: string, requestFields: Fields): Lookup {
   const found = foundAt(shelf, primary);
   if (found === null) return { found: null, why: 'uri-miss', fillKey: primary };
   if (found === 'fault') return { found: null, why: 'store-fault', fillKey: primary };
   if ('index' in found) return lookUpVariant(shelf, primary, found.index, requestFields);
-  return checked(shelf, primary, found.entry);
+  return checked(shelf, primary, found);
 }
 
 function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, fields: Fields): Lookup {
@@ -59,7 +71,7 @@ function lookUpVariant(shelf: Shelf, primary: string, index: VariantIndex, field
     if (row.key !== key) continue;
     const found = foundAt(shelf, key);
     if (found === 'fault') return { found: null, why: 'store-fault', fillKey: key };
-    if (found !== null && 'entry' in found) return checked(shelf, primary, found.entry);
+    if (found !== null && 'entry' in found) return checked(shelf, primary, found);
   }
   return { found: null, why: 'vary-miss', fillKey };
 }
@@ -68,7 +80,7 @@ function foundAt({ store, hot, lent }: Shelf, key: string): Found | 'fault' | nu
   const kept = hot.get(key);
   if (kept !== null) return kept;
   const shared = lent.get(key);
-  if (shared !== null) return { entry: shared };
+  if (shared !== null) return { entry: shared, epoch: NOT_ASKED };
   const located = store.locate(key);
   const copied = store.get(key);
   if (copied === null) return null;
@@ -97,13 +109,26 @@ function decode(key: string, frame: Buffer): Found | null {
     return index === null ? null : { index };
   }
   const entry = decodeFrame(frame, key);
-  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body } };
+  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body }, epoch: NOT_ASKED };
 }
 
-function checked({ store, purges }: Shelf, primary: string, entry: StoredEntry): Lookup {
-  if (!purges.isPurged(primary, entry.head.storedMs)) return { found: entry };
-  store.delete(entry.key);
-  return { found: null, why: 'uri-miss', fillKey: entry.key };
+function checked({ store, purges, lent }: Shelf, primary: string, found: FoundEntry): Lookup {
+  const { entry } = found;
+  // First: a purge that comes while it is asked has another one.
+  const { epoch } = purges;
+  if (found.epoch === epoch) return { found: entry };
+  const untilMs = purges.goodUntil(primary, entry.head.tags, entry.head.storedMs);
+  if (untilMs === UNTOUCHED) {
+    found.epoch = epoch;
+    return { found: entry };
+  }
+  if (untilMs === GONE) {
+    store.delete(entry.key);
+    return { found: null, why: 'uri-miss', fillKey: entry.key };
+  }
+  const stale = { ...entry, head: staleSince(entry.head, untilMs) };
+  lent.noteAs(stale, entry);
+  return { found: stale };
 }
 
 /** A store fault is a miss (DESIGN 5.7). */
@@ -124,14 +149,14 @@ export function hasRoom(
   bound: number,
 ): boolean {
   if (names.length === 0) return true;
-  const index = indexAt(store, primary);
-  if (index.rows.length < bound) return true;
+  const { rows, storedMs } = indexAt(store, primary);
+  if (rows.length < bound) return true;
   const key = variantKey(primary, names, fields);
-  if (index.rows.some((row) => row.key === key)) return true;
+  if (rows.some((row) => row.key === key)) return true;
   // Located, not copied: sixteen large variants would be copied for every one more that is asked for.
-  const alive = index.rows.filter((row) => store.locate(row.key) !== null);
-  if (alive.length === index.rows.length) return false;
-  store.put(primary, encodeVariants(primary, { rows: alive }));
+  const alive = rows.filter((row) => store.locate(row.key) !== null);
+  if (alive.length === rows.length) return false;
+  store.put(primary, encodeVariants(primary, { rows: alive }, storedMs));
   return true;
 }
 
@@ -147,17 +172,28 @@ export function putEntry(
   if (names.length === 0) return store.put(primary, encodeFrame(primary, head, body));
   const key = variantKey(primary, names, requestFields);
   if (!store.put(key, encodeFrame(key, head, body))) return false;
-  return indexVariant(store, primary, names, key);
+  return indexVariant(store, primary, names, key, head.storedMs);
 }
 
-/** Notes that the response at `key` is the variant of `primary` by its Vary `names`. */
-export function indexVariant(store: Store, primary: string, names: readonly string[], key: string): boolean {
+/** Notes that the response at `key`, whose fetch began at `storedMs`, is the variant of `primary` by its Vary `names`. */
+export function indexVariant(
+  store: Store,
+  primary: string,
+  names: readonly string[],
+  key: string,
+  storedMs: number,
+): boolean {
   if (names.length === 0) return true;
-  const rows = indexAt(store, primary).rows.filter((row) => row.key !== key);
-  return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }));
+  const index = indexAt(store, primary);
+  const rows = index.rows.filter((row) => row.key !== key);
+  const newestMs = Math.max(index.storedMs, storedMs);
+  return store.put(primary, encodeVariants(primary, { rows: [{ names, key }, ...rows] }, newestMs));
 }
 
-function indexAt(store: Store, primary: string): VariantIndex {
+function indexAt(store: Store, primary: string): VariantIndex & { readonly storedMs: number } {
   const frame = store.get(primary);
-  return (frame === null ? null : decodeVariants(frame, primary)) ?? { rows: [] };
+  const index = frame === null ? null : decodeVariants(frame, primary);
+  return frame === null || index === null
+    ? { rows: [], storedMs: 0 }
+    : { rows: index.rows, storedMs: variantsStoredMs(frame) };
 }

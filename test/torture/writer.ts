@@ -95,7 +95,7 @@ function read(key: string): void {
   const entry = decodeFrame(frame, key);
   if (entry === null) throw new Error(`a frame of ${frame.length} bytes that does not decode`);
   check(key, entry.body, 'read');
-  if (purges.isPurged(key, entry.head.storedMs)) return;
+  if (purges.isPurged(key, entry.head.tags, entry.head.storedMs)) return;
   if (entry.head.storedMs <= purgedBefore)
     throw new Error(`${key} of ${entry.head.storedMs} came back after ${purgedBefore}`);
   count('hits');

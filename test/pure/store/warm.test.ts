@@ -54,7 +54,7 @@ function filled(): Arena {
   full.put('https://a/tag', encodeFrame('https://a/tag', head({ freshUntilMs: 0, etag: '"1"' }), [Buffer.from('tag')]));
   full.put(
     'https://a/v',
-    encodeVariants('https://a/v', { rows: [{ names: ['accept'], key: 'https://a/v\nvary accept=x' }] }),
+    encodeVariants('https://a/v', { rows: [{ names: ['accept'], key: 'https://a/v\nvary accept=x' }] }, NOW_MS),
   );
   return full;
 }
