@@ -22,7 +22,7 @@ const KINDS = 5;
 /** Kinds a caller may count apart. */
 export const PURGE_KINDS = 8;
 const LENGTHS = 16;
-/** Lengths below this are known apart: those of the URLs in all keys. */
+/** Lengths up to this are known apart: those of the URLs in all keys. */
 export const PURGE_LENGTHS: number = LIMITS.cacheKeyBytes + 64;
 const LENGTHS_WORDS = PURGE_LENGTHS / 64;
 const PLACES = LENGTHS + 2 * LENGTHS_WORDS;
@@ -76,16 +76,15 @@ export class PurgeTable {
     return this.#times[KINDS + kind] as number;
   }
 
-  /** Whether `map` (0 or 1) knows the length. */
-  hasLength(map: number, length: number): boolean {
-    if (length >= PURGE_LENGTHS) return false;
-    const at = 2 * (LENGTHS + map * LENGTHS_WORDS) + (length >> 5);
-    return ((this.#words[at] as number) & (1 << (length & 31))) !== 0;
+  /** Which of 32 lengths `map` (0 or 1) knows, as bits from the lowest: 32 * part + 1 up to 32 * part + 32. */
+  lengthsAt(map: number, part: number): number {
+    return part < PURGE_LENGTHS / 32 ? (this.#words[2 * (LENGTHS + map * LENGTHS_WORDS) + part] as number) : 0;
   }
 
+  /** `length` is from 1 to PURGE_LENGTHS. */
   addLength(map: number, length: number): void {
-    const at = 2 * (LENGTHS + map * LENGTHS_WORDS) + (length >> 5);
-    Atomics.or(this.#words, at, 1 << (length & 31));
+    const at = 2 * (LENGTHS + map * LENGTHS_WORDS) + ((length - 1) >> 5);
+    Atomics.or(this.#words, at, 1 << ((length - 1) & 31));
   }
 
   /** A time for a purge now: a clock that was set back must not make it older than what it is to end. */
