@@ -6,7 +6,7 @@ import type { StoredHead } from '../gateway/policy/facts.ts';
 import { openArena } from '../gateway/store/arena.ts';
 import { createArenaMemory } from '../gateway/store/arena-memory.ts';
 import { encodeFrame } from '../gateway/store/frame.ts';
-import { purgeStore } from '../gateway/store/purge-store.ts';
+import { Purger } from '../gateway/store/purge-store.ts';
 import { createPurgeMemory, type PurgeSubject, Purges } from '../gateway/store/purges.ts';
 
 const HELP = `node_modules/.bin/node bench/purge.ts [OPTION...]
@@ -108,7 +108,7 @@ async function measure(
     const log = purges();
     const used = process.cpuUsage();
     const beganMs = performance.now();
-    objects = (await purgeStore(arena, 63, log, [subject(round)], soft, NOW_MS + 1_000)).objects;
+    objects = (await new Purger(arena, 63, log).purge([subject(round)], soft, NOW_MS + 1_000)).objects;
     times.push(performance.now() - beganMs);
     const { user, system } = process.cpuUsage(used);
     cpu.push((user + system) / 1000);

@@ -9,31 +9,39 @@ import { Sweep, type SweepAction, type SweepCount, type Swept } from './sweep.ts
 /** Nothing runs longer than this in one go, in ms, but for the last step. */
 const SLICE_MS = 8;
 
-/**
- * Purges what the subjects name. The log is written before this returns its promise. One at a time: two that overlap would
- * both count what both name. `row` is this thread's own in the arena.
- */
-export function purgeStore(
-  arena: SharedArrayBuffer,
-  row: number,
-  purges: Purges,
-  subjects: readonly PurgeSubject[],
-  soft: boolean,
-  nowMs: number,
-): Promise<SweepCount> {
-  const before = purges.copy();
-  let atMs = 0;
-  for (const subject of subjects) atMs = purges.purge(subject, soft, nowMs);
-  const match = new PurgeMatch(subjects);
-  const ask = (found: Swept): SweepAction => {
-    if (soft && !found.isResponse) return 'skip';
-    if (!(found.storedMs <= atMs) || !match.matches(found)) return 'skip';
-    if (!found.isResponse) return 'drop';
-    const untilMs = before.goodUntilAt(found);
-    if (soft) return untilMs === UNTOUCHED ? 'count' : 'skip';
-    return untilMs === GONE ? 'drop' : 'remove';
-  };
-  return inSlices(new Sweep(arena, row).run(ask));
+/** Purges the cache, from one thread. */
+export class Purger {
+  readonly #arena: SharedArrayBuffer;
+  readonly #row: number;
+  readonly #purges: Purges;
+  /** The walks so far. Two at once would count and remove what is the other's to count. */
+  #walks: Promise<unknown> = Promise.resolve();
+
+  /** `row` is this thread's own in the arena. */
+  constructor(arena: SharedArrayBuffer, row: number, purges: Purges) {
+    this.#arena = arena;
+    this.#row = row;
+    this.#purges = purges;
+  }
+
+  /** Purges what the subjects name. It holds as soon as this has returned its promise, which brings the count. */
+  purge(subjects: readonly PurgeSubject[], soft: boolean, nowMs: number): Promise<SweepCount> {
+    const before = this.#purges.copy();
+    let atMs = 0;
+    for (const subject of subjects) atMs = this.#purges.purge(subject, soft, nowMs);
+    const match = new PurgeMatch(subjects);
+    const ask = (found: Swept): SweepAction => {
+      if (soft && !found.isResponse) return 'skip';
+      if (!(found.storedMs <= atMs) || !match.matches(found)) return 'skip';
+      if (!found.isResponse) return 'drop';
+      const untilMs = before.goodUntilAt(found);
+      if (soft) return untilMs === UNTOUCHED ? 'count' : 'skip';
+      return untilMs === GONE ? 'drop' : 'remove';
+    };
+    const walk = this.#walks.then(() => inSlices(new Sweep(this.#arena, this.#row).run(ask)));
+    this.#walks = walk.catch(() => {});
+    return walk;
+  }
 }
 
 async function inSlices(sweep: Generator<void, SweepCount, void>): Promise<SweepCount> {

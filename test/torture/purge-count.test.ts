@@ -9,7 +9,7 @@ import type { StoredHead } from '../../gateway/policy/facts.ts';
 import { openArena } from '../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../gateway/store/arena-memory.ts';
 import { encodeFrame } from '../../gateway/store/frame.ts';
-import { purgeStore } from '../../gateway/store/purge-store.ts';
+import { Purger } from '../../gateway/store/purge-store.ts';
 import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
 import type { FloodBirth } from './flood.ts';
 
@@ -65,7 +65,11 @@ test('the count is between what stood there before and what stands there after',
     const isSoft = round % 10 !== 9;
     const before = alive();
     const log = new Purges(createPurgeMemory());
-    const { objects } = await purgeStore(memory, ROW, log, [{ kind: 'tag', text: 'wanted', host: '' }], isSoft, 20);
+    const { objects } = await new Purger(memory, ROW, log).purge(
+      [{ kind: 'tag', text: 'wanted', host: '' }],
+      isSoft,
+      20,
+    );
     const after = alive();
     const said = `round ${round}, soft ${isSoft}: ${before} before, ${objects} counted, ${after} after`;
     assert.ok(objects <= before, said);

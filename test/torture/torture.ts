@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { openArena } from '../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../gateway/store/arena-memory.ts';
 import { createFillMemory, FillTable } from '../../gateway/store/fill-table.ts';
-import { purgeStore } from '../../gateway/store/purge-store.ts';
+import { Purger } from '../../gateway/store/purge-store.ts';
 import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
 import { COUNTED, KEYS, TAGS, type TortureBirth } from './counted.ts';
 
@@ -35,7 +35,7 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
   Atomics.store(control, 0, 1);
   const arena = openArena(arenaMemory, { row: CONTROL_ROW });
   const fills = new FillTable(fillMemory, CONTROL_ROW);
-  const purges = new Purges(purgeMemory);
+  const purger = new Purger(arenaMemory, CONTROL_ROW, new Purges(purgeMemory));
   const tagTimes = new Int32Array(controlMemory, 64 + 4 * KEYS, TAGS);
   const faults: string[] = [];
   let terminated = 0;
@@ -74,14 +74,7 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
   /** As an operator does, while all go on. Only then is it told to those who check that nothing comes back. */
   async function purgeTag(tag: number): Promise<void> {
     const atMs = Atomics.add(control, 1, 1) + 1;
-    const { objects, bytes } = await purgeStore(
-      arenaMemory,
-      CONTROL_ROW,
-      purges,
-      [{ kind: 'tag', text: `t${tag}`, host: '' }],
-      false,
-      atMs,
-    );
+    const { objects, bytes } = await purger.purge([{ kind: 'tag', text: `t${tag}`, host: '' }], false, atMs);
     Atomics.store(tagTimes, tag, atMs);
     purged += objects;
     if (objects > KEYS || bytes > ARENA_BYTES) faults.push(`a purge of ${objects} objects with ${bytes} bytes`);

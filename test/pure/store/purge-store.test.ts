@@ -9,7 +9,7 @@ import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { putEntry } from '../../../gateway/store/entries.ts';
 import { encodeFrame } from '../../../gateway/store/frame.ts';
-import { purgeStore } from '../../../gateway/store/purge-store.ts';
+import { Purger } from '../../../gateway/store/purge-store.ts';
 import { createPurgeMemory, GONE, type PurgeSubject, Purges, UNTOUCHED } from '../../../gateway/store/purges.ts';
 import type { SweepCount } from '../../../gateway/store/sweep.ts';
 
@@ -39,10 +39,12 @@ class Store {
   readonly memory: SharedArrayBuffer;
   readonly arena: Arena;
   readonly purges = new Purges(createPurgeMemory());
+  readonly #purger: Purger;
 
   constructor(bytes = 4 * MIB) {
     this.memory = createArenaMemory(bytes);
     this.arena = openArena(this.memory, { row: 0 });
+    this.#purger = new Purger(this.memory, ROW, this.purges);
   }
 
   put(key: string, tags: readonly string[] = [], storedMs = 1000, bodyBytes = 10): void {
@@ -51,7 +53,7 @@ class Store {
   }
 
   purge(subjects: PurgeSubject | readonly PurgeSubject[], soft = false, nowMs = 2000): Promise<SweepCount> {
-    return purgeStore(this.memory, ROW, this.purges, [subjects].flat(), soft, nowMs);
+    return this.#purger.purge([subjects].flat(), soft, nowMs);
   }
 
   async count(subjects: PurgeSubject | readonly PurgeSubject[], soft = false, nowMs = 2000): Promise<number> {
@@ -151,6 +153,14 @@ test('soft, soft again, hard', async () => {
   assert.equal(await store.count(tag('t'), true), 0);
   assert.equal(await store.count(all), 10);
   assert.equal(await store.count(tag('t'), true), 0);
+});
+
+test('orders at the same time count each object once, the earlier order first', async () => {
+  const store = new Store();
+  for (let i = 0; i < 20; i++) store.put(`https://a/${i}`, [i < 10 ? 't' : 'u', 'all']);
+  const orders = [store.count(tag('t')), store.count(tag('all'), true), store.count(tag('all')), store.count(all)];
+  assert.equal(store.purges.isPurged('https://a/1', ['t'], 1000), true, 'at once');
+  assert.deepEqual(await Promise.all(orders), [10, 10, 10, 0]);
 });
 
 test('variants count each, their index does not; it goes with the URL and stays with a tag', async () => {
