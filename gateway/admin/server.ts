@@ -1,4 +1,4 @@
-// The admin API: health words for orchestrators, the state of the gateway as JSON, and the order to reload. It reads
+// The admin API: health words for orchestrators, the state of the gateway as JSON, the orders to reload and to purge. It reads
 // what control hands it and never reaches into a worker; GET and HEAD never change anything. What stands in DESIGN as
 // its shield: a token for every change and beyond loopback for every read, Host and Origin checked against DNS
 // rebinding, small limits on everything that a peer can send.
@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { ListenAddress } from '../config/config.ts';
 import { checkPeer, createTokenCheck } from './access.ts';
 import { listenOn } from './listen.ts';
+import { type PurgeOrder, type PurgeOutcome, parsePurgeOrder } from './purge-order.ts';
 import type { StatusReport } from './status.ts';
 
 export interface AdminOptions {
@@ -17,6 +18,8 @@ export interface AdminOptions {
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] };
   /** Absent where there is no file to read again. `problems` is the report as the CLI would print it. */
   readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
+  /** Holds before it resolves. */
+  readonly purge: (order: PurgeOrder) => Promise<PurgeOutcome>;
 }
 
 export interface AdminServer {
@@ -43,7 +46,8 @@ interface Answer {
 }
 
 interface Resource {
-  readonly methods: Readonly<Record<string, () => Answer | Promise<Answer>>>;
+  /** Each takes the request's body. */
+  readonly methods: Readonly<Record<string, (body: string) => Answer | Promise<Answer>>>;
 }
 
 /** Listens and answers. Rejects with a readable message when the address is taken or not ours. */
@@ -64,7 +68,17 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     },
     '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
     '/api/reload': { methods: { POST: reload } },
+    '/api/purge': { methods: { POST: purge } },
   };
+
+  async function purge(body: string): Promise<Answer> {
+    const parsed = parsePurgeOrder(body);
+    if ('problem' in parsed) return problem(400, 'The order to purge is malformed', { detail: parsed.problem });
+    const outcome = await options.purge(parsed.order);
+    if (!outcome.ok) return problem(400, 'The order to purge names nothing', { detail: outcome.problem });
+    const { purged, bytes, tookMs } = outcome;
+    return { status: 200, body: { purged, bytes, soft: parsed.order.soft, tookMs } };
+  }
 
   async function reload(): Promise<Answer> {
     if (options.reload === undefined) return problem(409, 'There is no file to read again');
@@ -91,9 +105,9 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     const run = Object.hasOwn(resource.methods, method) ? resource.methods[method] : undefined;
     if (run === undefined) return problem(405, 'The method is not allowed here', {}, { allow: allowOf(resource) });
     if (method !== 'GET' && !authorized) return unauthorized();
-    if (!(await bodyArrived(request)))
-      return problem(413, 'The request body is too large', {}, { connection: 'close' });
-    return run();
+    const body = await readBody(request);
+    if (body === null) return problem(413, 'The request body is too large', {}, { connection: 'close' });
+    return run(body);
   }
 
   const server = createServer({
@@ -124,15 +138,17 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
-/** Reads the body to its end and forgets it: no resource takes one. False when it is too large. */
-async function bodyArrived(request: IncomingMessage): Promise<boolean> {
-  if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return false;
+/** The body as text, or null when it is too large. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return null;
+  const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
-    if (bytes > BODY_BYTES) return false;
+    if (bytes > BODY_BYTES) return null;
   }
-  return true;
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {

@@ -6,6 +6,7 @@ import { addCheck } from './check.ts';
 import { EXIT, type Finish, type Host } from './host.ts';
 import { addInit } from './init.ts';
 import { addProxy } from './proxy.ts';
+import { addPurge } from './purge.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
 
@@ -15,6 +16,7 @@ Examples:
   sluice check                          say everything that is wrong with gateway.yaml
   sluice run                            run ./gateway.yaml
   sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
+  sluice purge --tag catalog            take answers out of the cache of a running gateway
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong command line, 78 wrong configuration.
 `;
@@ -39,6 +41,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
   addCheck(program, host, finish);
   addProxy(program, host, finish);
   addInit(program, host, finish);
+  addPurge(program, host, finish);
   addSchema(program, host, finish);
   try {
     await program.parseAsync(args, { from: 'user' });

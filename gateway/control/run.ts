@@ -17,6 +17,7 @@ import { type Cache, createCache } from './cache.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
+import { purge } from './purge.ts';
 import { createSite, isRunning, type Site } from './site.ts';
 import { bannerInput, statusReport } from './status.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
@@ -230,6 +231,8 @@ class Gateway {
         token: made.token,
         status: () => this.#status(),
         readiness: () => this.#readiness(),
+        purge: (order) =>
+          purge(order, this.#cache, (this.#site.served?.published.config ?? this.#first).routes, this.#log),
         ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
       });
       return null;

@@ -62,6 +62,8 @@ const report: StatusReport = {
   certificates: [],
 };
 
+const noPurge: AdminOptions['purge'] = async () => ({ ok: true, purged: 0, bytes: 0, tookMs: 0 });
+
 async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promise<AdminServer> {
   const server = await createAdmin({
     listen: listenAt('127.0.0.1'),
@@ -69,6 +71,7 @@ async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promi
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
     reload: async () => ({ ok: true, problems: '' }),
+    purge: noPurge,
     ...changes,
   });
   t.after(() => server.close());
@@ -196,6 +199,7 @@ test('a refused reload says why; a second at the same time, or one without a fil
       throw new Error('/secret/path');
     },
     readiness: () => ({ ready: true, reasons: [] }),
+    purge: noPurge,
   });
   t.after(() => fixed.close());
   assert.equal((await ask(fixed.url, '/api/reload', { method: 'POST', headers: bearer })).status, 409);
@@ -315,6 +319,7 @@ test('close() ends idle and stalled connections', async () => {
     token: TOKEN,
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
+    purge: noPurge,
   });
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');
