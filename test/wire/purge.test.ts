@@ -59,11 +59,11 @@ function getOften(path: string, headers: Readonly<Record<string, string>> = {}, 
   return Promise.all(Array.from({ length: 12 }, () => get(path, headers, at)));
 }
 
-/** Asks often, and how often the upstream was asked for it. */
+/** Asks once and then often: all get the same. How often the upstream was asked for it. */
 async function fetches(path: string, headers: Readonly<Record<string, string>> = {}, at = host): Promise<number> {
   const begun = origin.requests.length;
-  const bodies = new Set((await getOften(path, headers, at)).map(({ body }) => body));
-  assert.equal(bodies.size, 1);
+  const first = await get(path, headers, at);
+  for (const { body } of await getOften(path, headers, at)) assert.equal(body, first.body);
   return origin.requests.length - begun;
 }
 
@@ -227,11 +227,11 @@ test('soft: the next request asks with the stored validators, and what is confir
   assert.deepEqual([done.status, done.purged, done.soft], [200, 1, true]);
   assert.equal(await purged({ tag: 'soft', host, soft: true }), 0);
   from = origin.requests.length;
-  const answers = await getOften('/soft');
-  assert.deepEqual(new Set(answers.map(({ body }) => body)), new Set(['whole']));
+  const first = await get('/soft');
+  assert.equal(first.body, 'whole');
+  assert.match(String(first.headers['cache-status']), /fwd=stale; fwd-status=304/);
   assert.equal(seen(), 1);
   assert.equal(origin.requests.at(-1)?.header('if-none-match'), '"v1"');
-  assert.ok(answers.every(({ headers }) => !/; hit/.test(String(headers['cache-status'])) || seen() === 1));
   assert.equal(await fetches('/soft'), 0);
   // Its tag is kept, also by the 304 that did not repeat it.
   assert.equal(await purged({ tag: 'soft', host }), 1);
