@@ -8,7 +8,15 @@ import { hashTag, TAG_HASH_WORDS } from './tag-hash.ts';
 
 interface Text {
   readonly bytes: Buffer;
+  /** Whole words of it, and its last bytes in a word. */
+  readonly words: Int32Array;
   readonly host: string;
+}
+
+/** Texts of one length. */
+interface Texts {
+  readonly length: number;
+  readonly texts: Text[];
 }
 
 interface Tag {
@@ -26,8 +34,8 @@ const FILTER_BITS = 1_024;
 
 export class PurgeMatch {
   /** Whole texts by length; beginnings. */
-  readonly #urls = new Map<number, Text[]>();
-  readonly #targets = new Map<number, Text[]>();
+  readonly #urls: Texts[] = [];
+  readonly #targets: Texts[] = [];
   readonly #prefixes: Text[] = [];
   readonly #paths: Text[] = [];
   readonly #tags: Tag[] = [];
@@ -43,12 +51,12 @@ export class PurgeMatch {
   matches(found: Swept): boolean {
     for (const host of this.#hosts) if (isAt(found, host)) return true;
     if (this.#tags.length > 0 && this.#hasTag(found)) return true;
-    for (const text of this.#prefixes) if (beginsWith(found, 0, text.bytes)) return true;
-    if (this.#urls.size > 0 && isOneOf(found, 0, this.#urls)) return true;
-    if (this.#targets.size === 0 && this.#paths.length === 0) return false;
+    for (const text of this.#prefixes) if (beginsWith(found, 0, text)) return true;
+    if (isOneOf(found, 0, this.#urls)) return true;
+    if (this.#targets.length === 0 && this.#paths.length === 0) return false;
     const pathAt = pathOf(found);
     if (pathAt < 0) return false;
-    for (const text of this.#paths) if (beginsWith(found, pathAt, text.bytes) && isAt(found, text.host)) return true;
+    for (const text of this.#paths) if (beginsWith(found, pathAt, text) && isAt(found, text.host)) return true;
     return isOneOf(found, pathAt, this.#targets);
   }
 
@@ -59,10 +67,10 @@ export class PurgeMatch {
       case 'target':
         return addText(this.#targets, subject.text, subject.host);
       case 'prefix':
-        this.#prefixes.push({ bytes: Buffer.from(subject.text, 'latin1'), host: '' });
+        this.#prefixes.push(textOf(subject.text, ''));
         return;
       case 'path':
-        this.#paths.push({ bytes: Buffer.from(subject.text, 'latin1'), host: subject.host });
+        this.#paths.push(textOf(subject.text, subject.host));
         return;
       case 'tag':
         return this.#addTag(subject.text, subject.host);
@@ -95,28 +103,44 @@ export class PurgeMatch {
   }
 }
 
-function addText(texts: Map<number, Text[]>, text: string, host: string): void {
+function textOf(text: string, host: string): Text {
+  const bytes = Buffer.from(text, 'latin1');
+  const words = new Int32Array((bytes.length + 3) >> 2);
+  bytes.copy(Buffer.from(words.buffer));
+  return { bytes, words, host };
+}
+
+function addText(all: Texts[], text: string, host: string): void {
   const end = text.indexOf('\n');
-  const bytes = Buffer.from(end < 0 ? text : text.slice(0, end), 'latin1');
-  const same = texts.get(bytes.length);
-  if (same === undefined) texts.set(bytes.length, [{ bytes, host }]);
-  else same.push({ bytes, host });
+  const added = textOf(end < 0 ? text : text.slice(0, end), host);
+  const { length } = added.bytes;
+  const same = all.find((texts) => texts.length === length);
+  if (same === undefined) all.push({ length, texts: [added] });
+  else same.texts.push(added);
 }
 
 /** Whether the URL of the key is, from this character on, one of the texts. */
-function isOneOf(found: Swept, from: number, texts: ReadonlyMap<number, readonly Text[]>): boolean {
-  for (const [length, same] of texts) {
+function isOneOf(found: Swept, from: number, all: readonly Texts[]): boolean {
+  for (const { length, texts } of all) {
     const end = from + length;
     if (end > found.keyLength || (end < found.keyLength && codeAt(found, end) !== LINE_FEED)) continue;
-    for (const text of same) if (beginsWith(found, from, text.bytes) && isAt(found, text.host)) return true;
+    for (const text of texts) if (beginsWith(found, from, text) && isAt(found, text.host)) return true;
   }
   return false;
 }
 
 /** Compared from the end: URLs of one host differ there. */
-function beginsWith(found: Swept, from: number, text: Buffer): boolean {
-  if (from + text.length > found.keyLength) return false;
-  for (let i = text.length - 1; i >= 0; i--) if (codeAt(found, from + i) !== text[i]) return false;
+function beginsWith(found: Swept, from: number, text: Text): boolean {
+  const { length } = text.bytes;
+  if (from + length > found.keyLength) return false;
+  if (from > 0 || found.keyStep !== 1) {
+    for (let i = length - 1; i >= 0; i--) if (codeAt(found, from + i) !== text.bytes[i]) return false;
+    return true;
+  }
+  const { words } = found;
+  const first = found.keyAt / 4;
+  for (let i = length & ~3; i < length; i++) if (codeAt(found, i) !== text.bytes[i]) return false;
+  for (let i = (length >> 2) - 1; i >= 0; i--) if (words[first + i] !== text.words[i]) return false;
   return true;
 }
 

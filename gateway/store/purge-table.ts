@@ -68,7 +68,7 @@ export class PurgeTable {
 
   /** Another number after every purge; never negative. */
   get epoch(): number {
-    return Atomics.load(this.#words, 2 * EPOCH) >>> 0;
+    return (this.#words[2 * EPOCH] as number) >>> 0;
   }
 
   /** When the newest purge of a kind was. */

@@ -3,19 +3,22 @@
 //
 // A key keeps its slot in the index while eviction moves its record, so slots are what is counted: a copy of the index says
 // what there is, each slot is asked about once, and what moved meanwhile is looked for again by its slot. Records are read in
-// the order of memory, which is several times as fast as the order of the index: a bit per unit sorts a million of them.
+// the order of memory, which is several times as fast as the order of the index: a bit per unit sorts a million of them. Each
+// is still a miss of the processor's caches, so those of a batch are touched first: then their misses overlap.
 
 import { LIMITS } from '../tables/limits.ts';
 import {
   ArenaMemory,
   CHAIN,
   CHAIN_UNITS,
+  COMMIT,
   ENTRY,
   frameOffset,
   HERE_BYTES,
   KEY_BYTES,
   KIND,
   LIST_WORDS,
+  MAGIC,
   PIECES,
   UNITS,
   WIDE,
@@ -29,6 +32,9 @@ import { TAG_HASH_WORDS } from './tag-hash.ts';
 
 /** Slots, and bits, that are looked at in one go. */
 const STEP = 16_384;
+const BATCH = 32;
+/** Units of a record that are touched: its header, the key, and the frame's header for keys up to 150 bytes. */
+const TOUCHED_UNITS = 4;
 /** How often a slot is looked at anew when it changes meanwhile. */
 const TRIES = 4;
 
@@ -66,9 +72,12 @@ export class Sweep {
   /** The index as it was, and a bit per unit that it points to. */
   readonly #slots: Int32Array;
   readonly #bits: Int32Array;
-  /** Units of records to remove, in order, and what is known of each. */
-  readonly #units: number[] = [];
-  readonly #known: number[] = [];
+  /** Records to remove, in order of their units: each the unit, and what is known of it. */
+  #removed: Int32Array = new Int32Array(2 * STEP);
+  #removedWords = 0;
+  readonly #batch: Int32Array = new Int32Array(BATCH);
+  /** Keeps the touches from being optimised away. */
+  #touched = 0;
   /** Segments that were evicted while they were walked. */
   readonly #lost = new Set<number>();
   #objects = 0;
@@ -112,7 +121,7 @@ export class Sweep {
       this.#walk(segment, ask);
       yield;
     }
-    if (this.#units.length > 0 || this.#lost.size > 0) yield* this.#settle(ask);
+    if (this.#removedWords > 0 || this.#lost.size > 0) yield* this.#settle(ask);
     return { objects: this.#objects, bytes: this.#bytes };
   }
 
@@ -124,9 +133,8 @@ export class Sweep {
     for (let from = 0; from < slots.length; from += STEP) {
       const to = Math.min(slots.length, from + STEP);
       for (let slot = from; slot < to; slot++) {
-        const word = slots[slot] as number;
-        if (word === 0) continue;
-        const unit = directory.unitOf(word);
+        // An empty slot sets the bit of unit 0, which is in no segment: cheaper than to ask, half of them being empty.
+        const unit = directory.unitOf(slots[slot] as number);
         bits[unit >> 5] = (bits[unit >> 5] as number) | (1 << (unit & 31));
       }
       yield;
@@ -139,32 +147,59 @@ export class Sweep {
     const bits = this.#bits;
     const start = memory.startOf(segment);
     const end = start + memory.layout.segmentUnits;
-    const [objects, bytes, removed] = [this.#objects, this.#bytes, this.#units.length];
+    const [objects, bytes, removed] = [this.#objects, this.#bytes, this.#removedWords];
     const generation = this.#generations[segment] as number;
+    // Also a barrier: what was committed before the index was copied is seen from here on.
+    if (!memory.isStill(segment, generation)) return this.#lose(segment);
+    let batched = 0;
     for (let at = start >> 5; at << 5 < end; at++) {
-      let left = bits[at] as number;
-      while (left !== 0) {
-        const bit = left & -left;
-        left ^= bit;
-        const unit = (at << 5) + 31 - Math.clz32(bit);
-        if (unit < start) continue;
-        if (unit >= end) break;
-        if (!this.#ask(unit, segment, generation, ask)) bits[at] = (bits[at] as number) & ~bit;
+      for (let left = bits[at] as number; left !== 0; left &= left - 1) {
+        const unit = (at << 5) + 31 - Math.clz32(left & -left);
+        if (unit < start || unit >= end) continue;
+        this.#batch[batched++] = unit;
+        if (batched < BATCH) continue;
+        this.#askAll(batched, end, generation, ask);
+        batched = 0;
       }
     }
+    this.#askAll(batched, end, generation, ask);
     if (memory.isStill(segment, generation)) return;
     // What was read is not what the slots meant.
-    this.#lost.add(segment);
     this.#objects = objects;
     this.#bytes = bytes;
-    this.#units.length = removed;
-    this.#known.length = removed;
-    for (let unit = start; unit < end; unit++) bits[unit >> 5] = (bits[unit >> 5] as number) & ~(1 << (unit & 31));
+    this.#removedWords = removed;
+    this.#lose(segment);
+  }
+
+  /** Leaves a segment to `settle`. */
+  #lose(segment: number): void {
+    const start = this.#memory.startOf(segment);
+    this.#lost.add(segment);
+    for (let unit = start; unit < start + this.#memory.layout.segmentUnits; unit++)
+      this.#bits[unit >> 5] = (this.#bits[unit >> 5] as number) & ~(1 << (unit & 31));
+  }
+
+  /** Asks about the records of a batch; the bits of those that are not to be removed go. */
+  #askAll(batched: number, end: number, generation: number, ask: Ask): void {
+    const { words } = this.#memory;
+    const bits = this.#bits;
+    let touched = this.#touched;
+    for (let i = 0; i < batched; i++) {
+      // The last record of all may be shorter.
+      const record = Math.min((this.#batch[i] as number) * UNIT_WORDS, words.length - TOUCHED_UNITS * UNIT_WORDS);
+      for (let n = 0; n < TOUCHED_UNITS; n++) touched ^= words[record + n * UNIT_WORDS] as number;
+    }
+    this.#touched = touched;
+    for (let i = 0; i < batched; i++) {
+      const unit = this.#batch[i] as number;
+      if (this.#ask(unit, end, generation, ask)) continue;
+      bits[unit >> 5] = (bits[unit >> 5] as number) & ~(1 << (unit & 31));
+    }
   }
 
   /** Asks about the record at `unit`; true when it is to be removed. */
-  #ask(unit: number, segment: number, generation: number, ask: Ask): boolean {
-    if (!this.#read(unit, segment, generation)) return false;
+  #ask(unit: number, end: number, generation: number, ask: Ask): boolean {
+    if (!this.#read(unit, end, generation)) return false;
     const action = ask(this.#swept);
     if (action === 'skip') return false;
     const units = this.#memory.words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
@@ -172,8 +207,14 @@ export class Sweep {
     const isCounted = action !== 'drop' && (this.#kind === ENTRY || this.#isWhole(unit));
     if (isCounted) this.#count(1, units);
     if (action === 'count') return false;
-    this.#units.push(unit);
-    this.#known.push(units * FLAGS + (isCounted ? COUNTED : 0) + (this.#kind === CHAIN ? CHAINED : 0));
+    if (this.#removedWords === this.#removed.length) {
+      const more = new Int32Array(2 * this.#removed.length);
+      more.set(this.#removed);
+      this.#removed = more;
+    }
+    this.#removed[this.#removedWords++] = unit;
+    this.#removed[this.#removedWords++] =
+      units * FLAGS + (isCounted ? COUNTED : 0) + (this.#kind === CHAIN ? CHAINED : 0);
     return true;
   }
 
@@ -188,20 +229,20 @@ export class Sweep {
     const { words } = memory;
     const slots = this.#slots;
     const bits = this.#bits;
+    const areLost = this.#lost.size > 0;
+    // All of them are removed, but those that turn out to be gone already.
+    for (let at = 0; at < this.#removedWords; at += 2) this.#countOut(1, this.#removed[at + 1] as number);
     for (let from = 0; from < slots.length; from += STEP) {
       const to = Math.min(slots.length, from + STEP);
       for (let slot = from; slot < to; slot++) {
         const word = slots[slot] as number;
-        if (word === 0) continue;
         const unit = this.#directory.unitOf(word);
-        if (((bits[unit >> 5] as number) & (1 << (unit & 31))) !== 0) {
+        if (unit > 0 && ((bits[unit >> 5] as number) & (1 << (unit & 31))) !== 0) {
+          if (Atomics.compareExchange(words, this.#firstSlot + slot, word, 0) === word) continue;
           const known = this.#knownOf(unit);
-          if (Atomics.compareExchange(words, this.#firstSlot + slot, word, 0) === word) {
-            this.#countOut(known);
-            continue;
-          }
+          this.#countOut(-1, known);
           if ((known & COUNTED) !== 0) this.#count(-1, Math.floor(known / FLAGS));
-        } else if (!this.#lost.has(memory.segmentOf(unit))) continue;
+        } else if (!areLost || !this.#lost.has(memory.segmentOf(unit))) continue;
         this.#again(this.#firstSlot + slot, ask);
       }
       yield;
@@ -218,7 +259,8 @@ export class Sweep {
       const segment = memory.segmentOf(unit);
       if (segment < 0) return;
       const generation = memory.generation(segment);
-      if (this.#read(unit, segment, generation)) {
+      const end = memory.startOf(segment) + memory.layout.segmentUnits;
+      if (memory.isStill(segment, generation) && this.#read(unit, end, generation)) {
         const action = ask(this.#swept);
         const units = memory.words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
         const isWhole = this.#kind === ENTRY || this.#isWhole(unit);
@@ -237,30 +279,34 @@ export class Sweep {
   /** What is known of the record at `unit`; they stand in order. */
   #knownOf(unit: number): number {
     let low = 0;
-    let high = this.#units.length - 1;
+    let high = this.#removedWords / 2 - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#units[middle] as number) < unit) low = middle + 1;
+      if ((this.#removed[2 * middle] as number) < unit) low = middle + 1;
       else high = middle;
     }
-    return this.#known[low] as number;
+    return this.#removed[2 * low + 1] as number;
   }
 
-  #countOut(known: number): void {
+  #countOut(entries: number, known: number): void {
     const stats = this.#stats;
-    stats[ENTRIES] = (stats[ENTRIES] as number) - 1;
-    stats[BYTES] = (stats[BYTES] as number) - Math.floor(known / FLAGS) * UNIT_BYTES;
-    if ((known & CHAINED) !== 0) stats[CHAINS] = (stats[CHAINS] as number) - 1;
+    stats[ENTRIES] = (stats[ENTRIES] as number) - entries;
+    stats[BYTES] = (stats[BYTES] as number) - entries * Math.floor(known / FLAGS) * UNIT_BYTES;
+    if ((known & CHAINED) !== 0) stats[CHAINS] = (stats[CHAINS] as number) - entries;
   }
 
-  /** Reads the record at `unit`; false when there is none of this generation, or it does not hold together. */
-  #read(unit: number, segment: number, generation: number): boolean {
+  /** Reads the record at `unit` of a segment up to `end`; false when there is none of this generation, or it does not hold together. */
+  #read(unit: number, end: number, generation: number): boolean {
     const memory = this.#memory;
     const { words } = memory;
     const swept = this.#swept;
     const record = unit * UNIT_WORDS;
     const kind = (words[record + KIND] as number) & ~WIDE;
-    if ((kind !== ENTRY && kind !== CHAIN) || !memory.isRecord(unit, segment, generation, kind)) return false;
+    // As ArenaMemory.isRecord, but for the atomic load, which costs more than all the rest: who asks has made sure that what was
+    // written before its slot is seen, and asks afterwards whether the segment still is the same.
+    if (words[record + COMMIT] !== generation || words[record + MAGIC] !== memory.secret) return false;
+    if (kind !== ENTRY && kind !== CHAIN) return false;
+    if (unit + (words[record + UNITS] as number) > end) return false;
     const keyBytes = words[record + KEY_BYTES] as number;
     let frameBytes = words[record + HERE_BYTES] as number;
     const offset = frameOffset(keyBytes);
