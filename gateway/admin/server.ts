@@ -1,4 +1,5 @@
-// The admin API: health words for orchestrators, the state of the gateway as JSON, explanations, the order to reload. It reads
+// The admin API: health words for orchestrators, the state of the gateway as JSON, explanations, the orders to reload and to
+// purge. It reads
 // what control hands it and never reaches into a worker; GET and HEAD never change anything. What stands in DESIGN as
 // its shield: a token for every change and beyond loopback for every read, Host and Origin checked against DNS
 // rebinding, small limits on everything that a peer can send.
@@ -6,7 +7,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { ListenAddress } from '../config/config.ts';
 import { checkPeer, createTokenCheck } from './access.ts';
+import { type ExplainQuestion, parseExplainQuestion } from './explain-question.ts';
 import { listenOn } from './listen.ts';
+import { type PurgeOrder, type PurgeOutcome, parsePurgeOrder } from './purge-order.ts';
 import type { StatusReport } from './status.ts';
 
 export interface AdminOptions {
@@ -19,14 +22,8 @@ export interface AdminOptions {
   readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
   /** What would become of a request now; a text says what is wrong with the question. */
   readonly explain: (question: ExplainQuestion) => unknown;
-}
-
-/** A request that is not made, for /api/explain. */
-export interface ExplainQuestion {
-  readonly method: string;
-  /** "https://api.example.com/v1/items?page=2" */
-  readonly url: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Holds before it resolves. */
+  readonly purge: (order: PurgeOrder) => Promise<PurgeOutcome>;
 }
 
 export interface AdminServer {
@@ -53,7 +50,8 @@ interface Answer {
 }
 
 interface Resource {
-  readonly methods: Readonly<Record<string, (body: Buffer) => Answer | Promise<Answer>>>;
+  /** Each takes the request's body. */
+  readonly methods: Readonly<Record<string, (body: string) => Answer | Promise<Answer>>>;
 }
 
 /** Listens and answers. Rejects with a readable message when the address is taken or not ours. */
@@ -75,13 +73,23 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
     '/api/reload': { methods: { POST: reload } },
     '/api/explain': { methods: { POST: explain } },
+    '/api/purge': { methods: { POST: purge } },
   };
 
-  function explain(body: Buffer): Answer {
-    const question = readQuestion(body);
+  function explain(body: string): Answer {
+    const question = parseExplainQuestion(body);
     if (typeof question === 'string') return problem(400, question);
     const explained = options.explain(question);
     return typeof explained === 'string' ? problem(400, explained) : { status: 200, body: explained };
+  }
+
+  async function purge(body: string): Promise<Answer> {
+    const parsed = parsePurgeOrder(body);
+    if ('problem' in parsed) return problem(400, 'The order to purge is malformed', { detail: parsed.problem });
+    const outcome = await options.purge(parsed.order);
+    if (!outcome.ok) return problem(400, 'The order to purge names nothing', { detail: outcome.problem });
+    const { purged, bytes, tookMs } = outcome;
+    return { status: 200, body: { purged, bytes, soft: parsed.order.soft, tookMs } };
   }
 
   async function reload(): Promise<Answer> {
@@ -142,39 +150,17 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
-/** Reads the body to its end; null when it is too large. */
-async function readBody(request: IncomingMessage): Promise<Buffer | null> {
+/** The body as text, or null when it is too large. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
   if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES) return null;
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
     if (bytes > BODY_BYTES) return null;
-    chunks.push(chunk as Buffer);
   }
-  return Buffer.concat(chunks);
-}
-
-/** The members of a JSON object, or what is wrong with it. */
-export function readJsonObject(body: Buffer): Readonly<Record<string, unknown>> | string {
-  try {
-    const value: unknown = JSON.parse(body.toString('utf8'));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
-    // Said below.
-  }
-  return 'The body must be a JSON object';
-}
-
-function readQuestion(body: Buffer): ExplainQuestion | string {
-  const written = readJsonObject(body);
-  if (typeof written === 'string') return written;
-  const { method = 'GET', url, headers = [] } = written;
-  if (typeof method !== 'string' || typeof url !== 'string') return 'method and url must be texts';
-  const isPair = (pair: unknown): pair is readonly [string, string] =>
-    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string');
-  if (!Array.isArray(headers) || !headers.every(isPair)) return 'headers must be a list of pairs of a name and a value';
-  return { method, url, headers };
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {

@@ -7,6 +7,7 @@ import { addExplain } from './explain.ts';
 import { EXIT, type Finish, type Host } from './host.ts';
 import { addInit } from './init.ts';
 import { addProxy } from './proxy.ts';
+import { addPurge } from './purge.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
 
@@ -17,6 +18,7 @@ Examples:
   sluice run                            run ./gateway.yaml
   sluice explain GET https://localhost:8443/    say what is done with a request, and why
   sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
+  sluice purge --tag catalog            take answers out of the cache of a running gateway
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong command line, 78 wrong configuration.
 `;
@@ -42,6 +44,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
   addExplain(program, host, finish);
   addProxy(program, host, finish);
   addInit(program, host, finish);
+  addPurge(program, host, finish);
   addSchema(program, host, finish);
   try {
     await program.parseAsync(args, { from: 'user' });

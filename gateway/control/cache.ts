@@ -7,7 +7,9 @@ import { type ArenaStats, readArenaStats } from '../store/arena-stats.ts';
 import { createFillMemory, FILL_BYTES, FillTable } from '../store/fill-table.ts';
 import { createHitForMissMemory, HIT_FOR_MISS_BYTES } from '../store/hit-for-miss.ts';
 import { ARENA_ROWS, LEAST_ARENA_BYTES, MOST_ARENA_BYTES, UNIT_BYTES } from '../store/layout.ts';
-import { createPurgeMemory, PURGE_BYTES, Purges } from '../store/purges.ts';
+import { Purger } from '../store/purge-store.ts';
+import { createPurgeMemory, PURGE_BYTES, type PurgeSubject, Purges } from '../store/purges.ts';
+import type { SweepCount } from '../store/sweep.ts';
 import type { ControlLog } from './log.ts';
 import type { CacheMemory } from './messages.ts';
 
@@ -26,6 +28,8 @@ export interface Cache {
   /** What a dead worker was writing and fetching is over. Before another takes its row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
+  /** Purges; it holds at once, and the promise brings what it counted. */
+  purge(subjects: readonly PurgeSubject[], soft: boolean): Promise<SweepCount>;
   /** Reads a file of an earlier run back, in the background. */
   warmUp(file: string): Promise<void>;
   /** Writes what is live into a file; not while one is being read or written. */
@@ -46,6 +50,7 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
   const arena = openArena(memory.arena, { row: CONTROL_ROW });
   const fills = new FillTable(memory.fills, CONTROL_ROW);
   const purges = new Purges(memory.purges);
+  const purger = new Purger(memory.arena, CONTROL_ROW, purges);
   let stopped = false;
   let current: Promise<void> = Promise.resolve();
 
@@ -85,6 +90,7 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
       arena.reclaim(row);
       fills.reclaim(row);
     },
+    purge: (subjects, soft) => purger.purge(subjects, soft, now()),
     stats: () => readArenaStats(memory.arena),
   };
 }

@@ -1,7 +1,7 @@
 // Answers /api/explain: puts the question into the shape of a request head and lets request/explain.ts judge it over the
 // config that is served. Reads the cache of all workers without a trace.
 
-import type { ExplainQuestion } from '../admin/server.ts';
+import type { ExplainQuestion } from '../admin/explain-question.ts';
 import { compileAddressList } from '../http/address.ts';
 import { type Explanation, explainRequest } from '../request/explain.ts';
 import { compileRoutes } from '../route/compile.ts';

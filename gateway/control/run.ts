@@ -19,6 +19,7 @@ import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
+import { purge } from './purge.ts';
 import { createSite, isRunning, type Site } from './site.ts';
 import { bannerInput, statusReport } from './status.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
@@ -233,6 +234,8 @@ class Gateway {
         status: () => this.#status(),
         readiness: () => this.#readiness(),
         explain: (question) => explainQuestion(question, this.#site, this.#cache, Date.now()),
+        purge: (order) =>
+          purge(order, this.#cache, (this.#site.served?.published.config ?? this.#first).routes, this.#log),
         ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
       });
       return null;

@@ -7,6 +7,7 @@ import { mayBeConditional } from '../http/conditional.ts';
 import { type Fields, fieldOf, fieldsOf, hasField, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
+import { staleSince } from '../policy/invalidate.ts';
 import { normaliseVary, variantKey } from '../policy/key.ts';
 import { combine, mayStoreRangeAnswer } from '../policy/parts.ts';
 import { isServerError } from '../policy/serving.ts';
@@ -16,6 +17,7 @@ import type { WorkerState } from '../runtime.ts';
 import type { GrowingEntry } from '../store/arena.ts';
 import { hasRoom, holdsGood, indexVariant, putVariant, type StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
+import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
@@ -443,8 +445,11 @@ export class Fetch implements Source, Filling {
       rules: plan.rules,
     });
     // Not to be stored any more: this one answer still carries what the 304 said.
-    const head = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
-    const storing = verdict.store && plan.key !== null && !this.#purged();
+    const merged = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
+    // The fence, as above.
+    const head = { ...merged, storedMs: this.#fenceMs };
+    const fenced = verdict.store ? this.#fenced(head) : null;
+    const storing = verdict.store && plan.key !== null && fenced !== null;
     // The 304 may have brought another Vary, and with it another key. With the same it stays where it is, also when this
     // request chose it by its language or coding only.
     const vary = storing ? verdict.vary : [];
@@ -453,7 +458,7 @@ export class Fetch implements Source, Filling {
     const key = storing ? ownKey : '';
     if (key !== stale.key) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
-    const stored = storing && putVariant(plan.state.store, plan.key, vary, key, head, [stale.body], plan.variants);
+    const stored = storing && putVariant(plan.state.store, plan.key, vary, key, fenced, [stale.body], plan.variants);
     plan.state.failedKeys.answered(stale.key);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
@@ -529,13 +534,13 @@ export class Fetch implements Source, Filling {
     this.#growing = null;
     if (plan.key === null) return;
     const chunks = this.#completing?.join(body.chunks()) ?? body.chunks();
-    const head = { ...storing.head, bodyBytes: this.#completing?.union.bytes ?? body.bytes };
-    const purged = this.#purged();
+    const whole = { ...storing.head, bodyBytes: this.#completing?.union.bytes ?? body.bytes };
+    const head = this.#fenced(whole);
     if (growing !== null) {
-      const sealed = growing.seal(head);
-      if (sealed && !purged)
-        indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head.fields, plan.variants);
-    } else if (purged) return;
+      const sealed = growing.seal(head ?? whole);
+      if (head === null) plan.state.store.delete(this.storedKey);
+      else if (sealed) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, plan.variants);
+    } else if (head === null) return;
     else if (head.part === null)
       putVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, chunks, plan.variants);
     else if (this.#input !== null) {
@@ -625,9 +630,17 @@ export class Fetch implements Source, Filling {
     for (const waiter of waiters) waiter.onOutcome(this);
   }
 
-  /** An invalidation since this fetch began forbids storing what it brings (DESIGN 5.10). */
-  #purged(): boolean {
-    return this.plan.key !== null && this.plan.state.purges.isPurged(this.plan.key, this.#fenceMs);
+  /**
+   * The head as it may be stored after all that was purged since this fetch began: null after a hard purge, stale after a soft
+   * one (DESIGN 5.10). What is replaced may have had tags that this answer does not have.
+   */
+  #fenced(head: StoredHead): StoredHead | null {
+    const { plan } = this;
+    if (plan.key === null) return null;
+    const tags = plan.stale === null ? head.tags : [...plan.stale.head.tags, ...head.tags];
+    const untilMs = plan.state.purges.goodUntil(plan.key, tags, this.#fenceMs);
+    if (untilMs === GONE) return null;
+    return untilMs === UNTOUCHED ? head : staleSince(head, untilMs);
   }
 
   /** Nobody joins any more, here or in another worker. */

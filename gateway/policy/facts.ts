@@ -14,7 +14,7 @@ export interface StoredHead {
   readonly whileRevalidateUntilMs: number;
   /** Until when it may be served stale because the upstream fails (RFC 5861 4); 0 = never (must-revalidate and its family). */
   readonly ifErrorUntilMs: number;
-  /** When we received it: a purge or an invalidation newer than this ends it. */
+  /** When its fetch began: a purge or an invalidation that is not older ends it. */
   readonly storedMs: number;
   /** Freshness came from our config, not from the origin (DESIGN 5.6). */
   readonly ours: boolean;

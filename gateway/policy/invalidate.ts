@@ -1,7 +1,11 @@
-// What a successful unsafe request makes invalid in the store (RFC 9111 4.4). Pure.
+// What a successful unsafe request makes invalid in the store (RFC 9111 4.4, RFC 9875), and what a soft purge makes of a stored
+// response. Pure.
 
 import { type Fields, fieldsOf } from '../http/fields.ts';
 import { isQuery, normalisePath } from '../http/target.ts';
+import { LIMITS } from '../tables/limits.ts';
+import type { StoredHead } from './facts.ts';
+import { groupsOf } from './tags.ts';
 
 /** A URL on the request's own scheme and authority, normalised as the keys are. `query` has its "?" or is ''. */
 export interface InvalidatedTarget {
@@ -51,7 +55,7 @@ export function invalidatedTargets(
   request: RequestedUrl,
   responseFields: Fields,
 ): readonly InvalidatedTarget[] {
-  if (SAFE_METHODS.has(method) || status < 200 || status > 399) return NONE;
+  if (!mayInvalidate(method, status)) return NONE;
   const targets: InvalidatedTarget[] = [{ path: request.path, query: request.query }];
   const base = baseUrl(request);
   if (base === null) return targets;
@@ -63,4 +67,22 @@ export function invalidatedTargets(
     }
   }
   return targets;
+}
+
+/**
+ * The groups on the request's own origin that this answer invalidates by Cache-Group-Invalidation (RFC 9875 3): none after an
+ * error or a safe method. At most LIMITS.tags; the standard leaves it to a cache how many it heeds (32 at least).
+ */
+export function invalidatedGroups(method: string, status: number, responseFields: Fields): readonly string[] {
+  if (!mayInvalidate(method, status)) return [];
+  return [...new Set(groupsOf(responseFields, 'cache-group-invalidation'))].slice(0, LIMITS.tags);
+}
+
+function mayInvalidate(method: string, status: number): boolean {
+  return !SAFE_METHODS.has(method) && status >= 200 && status <= 399;
+}
+
+/** The head of a response that a soft purge made stale at `sinceMs`: good for validation, and when the origin fails. */
+export function staleSince(head: StoredHead, sinceMs: number): StoredHead {
+  return { ...head, freshUntilMs: Math.min(head.freshUntilMs, sinceMs), whileRevalidateUntilMs: 0 };
 }

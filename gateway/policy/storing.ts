@@ -14,6 +14,7 @@ import type { StoredHead } from './facts.ts';
 import { bornMs, dateOf, type Freshness, freshnessOf, isHeuristicStatus } from './freshness.ts';
 import { addRouteVary, normaliseVary, withRouteVary } from './key.ts';
 import { requestIsPrivate } from './lookup.ts';
+import { tagsOf } from './tags.ts';
 
 /** A response to a request, as it came from the upstream (hop-by-hop fields gone), with the times around it. */
 export interface StoreInput {
@@ -81,7 +82,9 @@ export function mayStore(input: StoreInput): StoreVerdict {
   }
   // Whatever is not the origin's own explicit word is ours, with what DESIGN 5.6 asks of it.
   const ours = freshness.source !== 'origin';
-  const head = storedHead(input, control, freshness, ours);
+  const tags = tagsOf(responseFields, rules);
+  if (tags === null) return refuse('too-many-tags', true);
+  const head = storedHead(input, control, freshness, ours, tags);
   const reason = whyUseless(input, head, control, freshness);
   // A failing origin recovers: an error without a lifetime does not mark its key.
   if (reason !== null) return refuse(reason, status < 500);
@@ -153,7 +156,13 @@ function whyUseless(
   return implicit ? 'no-freshness' : 'expired-on-arrival';
 }
 
-function storedHead(input: StoreInput, control: ResponseControl, freshness: Freshness, ours: boolean): StoredHead {
+function storedHead(
+  input: StoreInput,
+  control: ResponseControl,
+  freshness: Freshness,
+  ours: boolean,
+  tags: readonly string[],
+): StoredHead {
   const { responseFields, responseMs } = input;
   const fields = storedFields(responseFields, control, responseMs);
   addRouteVary(fields, input.rules.vary);
@@ -175,7 +184,7 @@ function storedHead(input: StoreInput, control: ResponseControl, freshness: Fres
     bodyBytes: input.bodyBytes ?? 0,
     fetchMs: Math.max(0, responseMs - input.requestMs),
     bodyId: input.bodyId,
-    tags: [],
+    tags,
     part: null,
   };
 }

@@ -11,6 +11,7 @@ import { askForIdentity, describeCoded, hasCodedForm, isCodable, varyOnCoding } 
 import type { StoredHead } from '../policy/facts.ts';
 import { mayServe } from '../policy/serving.ts';
 import type { StoredEntry } from '../store/entries.ts';
+import { UNTOUCHED } from '../store/purges.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Nearer to its end than this, in ms or in fetches, a stored response takes the way where it may be fetched anew early. */
@@ -37,8 +38,10 @@ export function findReady(x: Exchange, request: RequestHead, key: string, nowMs:
   if (x.wished === null) return false;
   const { state } = x.runtime;
   const ready = state.codings.ready(state, key, request.fields, x.wished);
-  if (ready === null || state.purges.isPurged(key, ready.head.storedMs)) return false;
+  if (ready === null) return false;
   const { head, form } = ready;
+  // Gone, or stale by a soft purge: the ordinary look-up knows what to do.
+  if (state.purges.goodUntil(key, head.tags, head.storedMs) !== UNTOUCHED) return false;
   if (head.freshUntilMs - nowMs < Math.max(NEAR_END_MS, NEAR_END_FETCHES * head.fetchMs)) return false;
   const ignores = x.route?.cache.ignoreClientControl === true;
   if (mayServe(head, request, x.isPrivate, nowMs, ignores).serve !== 'fresh') return false;

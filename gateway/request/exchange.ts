@@ -96,6 +96,8 @@ export class Exchange implements Waiter {
   follows = false;
   /** How often it waited for a fetch of another and got nothing. */
   waits = 0;
+  /** When what such a fetch brought was purged, ms: what began before is no answer any more. 0 = it was not. */
+  purgedMs = 0;
   reader: Reader | null = null;
   forward: Forward = '';
   cacheWord: CacheWord = '';

@@ -6,6 +6,7 @@ import { fieldsOf } from '../http/fields.ts';
 import { judgeByHead } from '../policy/head.ts';
 import { normaliseVary } from '../policy/key.ts';
 import { lookUp, putEntry, type StoredEntry } from '../store/entries.ts';
+import { UNTOUCHED } from '../store/purges.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Brings what is stored up to date. The updated response answers the HEAD too; null = it is answered as it came. */
@@ -16,7 +17,12 @@ export function updateByHead(x: Exchange, fetch: Fetch): StoredEntry | null {
   if (request?.method !== 'HEAD' || route === null || key === null || outcome.kind !== 'head') return null;
   const { found } = lookUp(state, key, request.fields);
   // What was stored since knows better; what was invalidated since must not come back.
-  if (found === null || found.head.storedMs >= startedMs || state.purges.isPurged(key, startedMs)) return null;
+  if (
+    found === null ||
+    found.head.storedMs >= startedMs ||
+    state.purges.goodUntil(key, found.head.tags, startedMs) !== UNTOUCHED
+  )
+    return null;
   const verdict = judgeByHead(found.head, {
     method: request.method,
     requestFields: request.fields,

@@ -1,11 +1,13 @@
-// After the answer to a request that may have changed something: what is stored for the targets it changed is no longer good
-// (RFC 9111 4.4). And the one thing that it may leave in their place: the answer itself, where it is what GET would get.
+// After the answer to a request that may have changed something: what is stored for the targets it changed, and for the groups
+// that the answer names, is no longer good (RFC 9111 4.4, RFC 9875). And the one thing that it may leave in their place: the
+// answer itself, where it is what GET would get.
 
 import type { AnswerHead, AsGet } from '../fetch/fetch.ts';
 import type { RequestHead } from '../http/request.ts';
 import { answersGet } from '../policy/content-location.ts';
-import { type InvalidatedTarget, invalidatedTargets, isSafe } from '../policy/invalidate.ts';
+import { type InvalidatedTarget, invalidatedGroups, invalidatedTargets, isSafe } from '../policy/invalidate.ts';
 import { cacheKey } from '../policy/key.ts';
+import { tagsOf } from '../policy/tags.ts';
 import { matchRoute } from '../route/match.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -19,16 +21,21 @@ export function mayChange({ request, route }: Exchange): boolean {
 }
 
 /**
- * Writes the targets into the purge log, each under the key rules of the routes that cache it. Returns under what this very
+ * Writes targets and groups into the purge log, the targets under the key rules of the routes that cache it. Returns under what this very
  * answer may be stored as a GET's, null = it is not stored.
  */
 export function invalidateAfter(x: Exchange, head: AnswerHead): AsGet | null {
   const { request, runtime } = x;
   if (request === null) throw new Error('an answer without a request');
   const { purges } = runtime.state;
+  for (const text of invalidatedGroups(request.method, head.status, head.fields)) {
+    const origin = `${request.scheme}://${request.authority}`;
+    purges.purge({ kind: 'group', text, origin }, false, head.responseMs);
+  }
   const own = keyOfGet(x, request, head);
-  const storedMs = own === null ? null : purges.supersede(own, head.requestMs, head.responseMs);
-  const purged = new Set(own === null ? [] : [urlOf(own)]);
+  const tags = own === null || x.route === null ? null : tagsOf(head.fields, x.route.cache);
+  const storedMs = own === null || tags === null ? null : purges.supersede(own, tags, head.requestMs, head.responseMs);
+  const purged = new Set(own === null || tags === null ? [] : [urlOf(own)]);
   for (const target of invalidatedTargets(request.method, head.status, request, head.fields)) {
     for (const key of keysOf(x, request, target)) {
       const url = urlOf(key);

@@ -180,10 +180,20 @@ function shared(
     x.reason = 'hit-for-miss';
     return 'fetch';
   }
-  x.fillKey = fillKey;
+  x.fillKey = meetingKey(x, fillKey);
   // What began before this request's own no-cache does not answer it.
   if (why === 'request') return 'fetch';
-  return joinOrLead(x, fillKey);
+  return joinOrLead(x, x.fillKey);
+}
+
+/**
+ * Where requests for the same response meet: after a purge of it elsewhere than before, so that nobody joins a fetch that
+ * began before the purge. What tags a response will have is not known yet; followerTakes looks at them.
+ */
+function meetingKey(x: Exchange, fillKey: string): string {
+  const { purges } = x.runtime.state;
+  const purgedMs = Math.max(x.purgedMs, purges.newestOf(fillKey, x.entry?.head.tags ?? []));
+  return purgedMs === 0 ? fillKey : `${fillKey}\npurged ${purgedMs}`;
 }
 
 /** Joins whoever fetches this already, here or in another worker, or takes the lead. */
@@ -268,6 +278,15 @@ function followerTakes(
   const head =
     outcome.kind === 'validated' ? outcome.entry.head : outcome.kind === 'head' ? outcome.storing?.head : undefined;
   if (head === undefined || x.key === null) return null;
+  const purgedMs = runtime.state.purges.newestOf(x.key, head.tags);
+  if (purgedMs >= head.storedMs) {
+    // It was purged since its fetch began, perhaps before this request came.
+    x.purgedMs = purgedMs;
+    x.entry = null;
+    x.follows = false;
+    x.fetch = null;
+    return x.waits > MOST_WAITS ? 'fetch' : 'look';
+  }
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
     const own = variantKey(x.key, names, request.fields);
@@ -278,12 +297,12 @@ function followerTakes(
       // Two keys of one hash: it is no answer of ours at all.
       if (names.length === 0) return null;
       // Another variant than ours: meet those who want the same one as we do.
-      x.fillKey = own;
       x.entry = null;
       x.part = null;
       x.follows = false;
       x.fetch = null;
-      return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
+      x.fillKey = meetingKey(x, own);
+      return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, x.fillKey);
     }
     if (fetch.body?.fromStart !== true) return null;
   }

@@ -10,6 +10,7 @@ import { variantKey } from '../policy/key.ts';
 import type { CounterName } from '../tables/counters.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Arena, Located } from './arena.ts';
+import { codedKey } from './coded-key.ts';
 import { codeWhole } from './coder.ts';
 import { entryAt, type Shelf, type StoredEntry } from './entries.ts';
 import { type FillTable, hashKey } from './fill-table.ts';
@@ -23,18 +24,6 @@ const WORTH = 0.9;
 const HEADS_BYTES = 262_144;
 /** What a head costs beside its fields. */
 const HEAD_BYTES = 512;
-
-const MARK = '\nencoding ';
-
-/** The key of a coded form of what stands at `key`. */
-export function codedKey(key: string, coding: Coding): string {
-  return `${key}${MARK}${coding}`;
-}
-
-/** Whether a key is that of a coded form, which is no response of its own: it is not counted and not purged by itself. */
-export function isCodedKey(key: string): boolean {
-  return key.includes(MARK);
-}
 
 /** A coded form and the head of the identity it was made of. */
 export interface ReadyForm {

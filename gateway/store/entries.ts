@@ -3,14 +3,15 @@
 
 import type { Fields } from '../http/fields.ts';
 import type { StoredHead, VariantIndex } from '../policy/facts.ts';
+import { staleSince } from '../policy/invalidate.ts';
 import { variantKey } from '../policy/key.ts';
 import { isSameRepresentation, preferredRows, variantRow } from '../policy/variants.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Arena } from './arena.ts';
-import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from './frame.ts';
+import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind, variantsStoredMs } from './frame.ts';
 import type { Hot } from './hot.ts';
 import type { Lent } from './lent.ts';
-import type { Purges } from './purges.ts';
+import { GONE, type Purges, UNTOUCHED } from './purges.ts';
 import type { Store } from './store.ts';
 
 /** A stored response, copied out. */
@@ -27,6 +28,8 @@ export type Lookup =
   /** `fillKey`: under what a fetch for this request is shared with others that would select the same response. */
   | { readonly found: null; readonly why: 'uri-miss' | 'vary-miss' | 'store-fault'; readonly fillKey: string };
 
+const NOT_ASKED = -1;
+
 /** What a look-up needs: the store, the purge log, a worker's hot copies of both entries and indexes, and what is lent. */
 export interface Shelf {
   readonly store: Arena;
@@ -40,7 +43,7 @@ interface Reading {
   readonly store: Pick<Arena, 'get' | 'locate' | 'delete'>;
   readonly purges: Purges;
   readonly hot: Pick<Hot<Found>, 'get' | 'takes' | 'keep'>;
-  readonly lent: Pick<Lent<StoredEntry>, 'get' | 'note'>;
+  readonly lent: Pick<Lent<StoredEntry>, 'get' | 'note' | 'noteAs'>;
 }
 
 /** A shelf to look into without a trace: nothing is counted, kept or removed. */
@@ -49,14 +52,25 @@ export function quietShelf(arena: Arena, purges: Purges): Reading {
     store: { get: (key) => arena.peek(key), locate: () => null, delete: () => false },
     purges,
     hot: { get: () => null, takes: () => false, keep: () => {} },
-    lent: { get: () => null, note: () => {} },
+    lent: { get: () => null, note: () => {}, noteAs: () => {} },
   };
 }
 
-/** What stands at a key. */
-export type Found = { readonly entry: StoredEntry; readonly isHot: boolean } | { readonly index: VariantIndex };
+interface FoundEntry {
+  readonly entry: StoredEntry;
+  /** This worker keeps it decoded. */
+  readonly isHot: boolean;
+  /** Of the purge log when it was last asked about the entry and named none; NOT_ASKED = not yet. */
+  epoch: number;
+}
 
-/** The stored response that this request selects (RFC 9111 4.1), newer than any purge of `primary`. */
+/** What stands at a key. */
+export type Found = FoundEntry | { readonly index: VariantIndex };
+
+/**
+ * The stored response that this request selects (RFC 9111 4.1), newer than any purge of it. One that a soft purge named is
+ * stale since then, and is not served while it is revalidated.
+ */
 export function lookUp(shelf: Reading, primary: string, requestFields: Fields): Lookup {
   const found = foundAt(shelf, primary);
   if (found === null) return { found: null, why: 'uri-miss', fillKey: primary };
@@ -95,16 +109,16 @@ function foundAt({ store, hot, lent }: Reading, key: string): Found | 'fault' | 
   const kept = hot.get(key);
   if (kept !== null) return kept;
   const shared = lent.get(key);
-  if (shared !== null) return { entry: shared, isHot: false };
+  if (shared !== null) return { entry: shared, isHot: false, epoch: NOT_ASKED };
   const located = store.locate(key);
   const copied = store.get(key);
   if (copied === null) return null;
   const isHot = located?.wasRead === true && hot.takes(key, copied.length);
   const frame = isHot ? unpooled(copied) : copied;
-  const found = decode(key, frame);
+  const found = decode(key, frame, isHot);
   if (found === null) return fault(store, key);
   if (located !== null) {
-    if (isHot) hot.keep(key, located, 'entry' in found ? { entry: found.entry, isHot } : found, frame.length);
+    if (isHot) hot.keep(key, located, found, frame.length);
     if ('entry' in found) lent.note(found.entry, located);
   }
   return found;
@@ -124,13 +138,13 @@ function unpooled(frame: Buffer): Buffer {
   return own;
 }
 
-function decode(key: string, frame: Buffer): Found | null {
+function decode(key: string, frame: Buffer, isHot: boolean): Found | null {
   if (frameKind(frame) === 'variants') {
     const index = decodeVariants(frame, key);
     return index === null ? null : { index };
   }
   const entry = decodeFrame(frame, key);
-  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body }, isHot: false };
+  return entry === null ? null : { entry: { key, head: entry.head, body: entry.body }, isHot, epoch: NOT_ASKED };
 }
 
 /**
@@ -139,19 +153,28 @@ function decode(key: string, frame: Buffer): Found | null {
  */
 export function heldAt(shelf: Shelf, primary: string, key: string): StoredEntry | 'index' | null {
   const frame = shelf.store.peek(key);
-  const found = frame === null ? null : decode(key, frame);
+  const found = frame === null ? null : decode(key, frame, false);
   if (found === null) return null;
   return 'index' in found ? 'index' : checked(shelf, primary, found).found;
 }
 
-function checked(
-  { store, purges }: Reading,
-  primary: string,
-  { entry, isHot }: Extract<Found, { readonly entry: StoredEntry }>,
-): Lookup {
-  if (!purges.isPurged(primary, entry.head.storedMs)) return { found: entry, isHot };
-  store.delete(entry.key);
-  return { found: null, why: 'uri-miss', fillKey: entry.key };
+function checked({ store, purges, lent }: Reading, primary: string, found: FoundEntry): Lookup {
+  const { entry, isHot } = found;
+  // First: a purge that comes while it is asked has another one.
+  const { epoch } = purges;
+  if (found.epoch === epoch) return { found: entry, isHot };
+  const untilMs = purges.goodUntil(primary, entry.head.tags, entry.head.storedMs);
+  if (untilMs === UNTOUCHED) {
+    found.epoch = epoch;
+    return { found: entry, isHot };
+  }
+  if (untilMs === GONE) {
+    store.delete(entry.key);
+    return { found: null, why: 'uri-miss', fillKey: entry.key };
+  }
+  const stale = { ...entry, head: staleSince(entry.head, untilMs) };
+  lent.noteAs(stale, entry);
+  return { found: stale, isHot };
 }
 
 /** A store fault is a miss (DESIGN 5.7). */
@@ -174,7 +197,7 @@ export function holdsGood(shelf: Shelf, primary: string): boolean {
       one !== 'fault' &&
       'entry' in one &&
       one.entry.head.status < 500 &&
-      !shelf.purges.isPurged(primary, one.entry.head.storedMs),
+      !shelf.purges.isPurged(primary, one.entry.head.tags, one.entry.head.storedMs),
   );
 }
 
@@ -202,7 +225,7 @@ export function hasRoom(
   // Located, not copied: sixteen large variants would be copied for every one more that is asked for.
   const alive = index.rows.filter((known) => store.locate(known.key) !== null);
   if (alive.length === index.rows.length) return false;
-  store.put(primary, encodeVariants(primary, { rows: alive }));
+  store.put(primary, encodeVariants(primary, { rows: alive }, index.storedMs));
   return true;
 }
 
@@ -229,32 +252,36 @@ export function putVariant(
   body: readonly Uint8Array[],
   bound: number = LIMITS.variants,
 ): boolean {
-  return store.put(key, encodeFrame(key, head, body)) && indexVariant(store, primary, names, key, head.fields, bound);
+  return store.put(key, encodeFrame(key, head, body)) && indexVariant(store, primary, names, key, head, bound);
 }
 
-/** Notes that the response at `key` is the variant of `primary` by its Vary `names`; beyond the bound another one goes. */
+/** Notes that the response at `key`, whose head this is, is the variant of `primary` by its Vary `names`; beyond the bound another one goes. */
 export function indexVariant(
   store: Store,
   primary: string,
   names: readonly string[],
   key: string,
-  responseFields: Fields,
+  head: StoredHead,
   bound: number = LIMITS.variants,
 ): boolean {
   if (names.length === 0) return true;
-  const row = variantRow(names, key, responseFields);
-  const rows = [row, ...indexAt(store, primary).rows.filter((known) => known.key !== key)];
+  const row = variantRow(names, key, head.fields);
+  const index = indexAt(store, primary);
+  const rows = [row, ...index.rows.filter((known) => known.key !== key)];
   while (rows.length > bound) {
     // One that says the same goes first, else the oldest: fetches begin without seeing what others will store.
     const same = rows.findLastIndex((known) => known !== row && isSameRepresentation(primary, row, known));
     const [gone] = rows.splice(same < 0 ? rows.length - 1 : same, 1);
     if (gone !== undefined) store.delete(gone.key);
   }
-  return store.put(primary, encodeVariants(primary, { rows }));
+  return store.put(primary, encodeVariants(primary, { rows }, Math.max(index.storedMs, head.storedMs)));
 }
 
 /** The variants known at a key, none when there is no index. */
-export function indexAt(store: Pick<Store, 'get'>, primary: string): VariantIndex {
+export function indexAt(store: Pick<Store, 'get'>, primary: string): VariantIndex & { readonly storedMs: number } {
   const frame = store.get(primary);
-  return (frame === null ? null : decodeVariants(frame, primary)) ?? { rows: [] };
+  const index = frame === null ? null : decodeVariants(frame, primary);
+  return frame === null || index === null
+    ? { rows: [], storedMs: 0 }
+    : { rows: index.rows, storedMs: variantsStoredMs(frame) };
 }

@@ -11,54 +11,60 @@
 //   64 f64 first byte of a part, 72 f64 length of its whole (-1 = not a part)
 //   80 u32 fetchMs   84 u32 tags
 //   88 u32 keyBytes  92 u32 headBytes  96 u32 bodyBytes 100 u32 strings in the head
-//  104 key (UTF-8), head, body
+//  104 eight bytes per tag: its hash (tag-hash.ts); key (UTF-8), head, body
+//
+// A purge counts what it removes by the header and the hashes alone (sweep.ts), so they stand in front. An index of variants
+// has neither tags nor a time of its own: its storedMs is that of the newest variant that was put into it.
 //
 // The strings of a response's head: ETag, Last-Modified, its tags, then names and values of its fields.
-// The words that change in place while an entry lives stand at multiples of 8, so that in shared memory (frames start
-// at multiples of 8 there) Atomics can read and write them as BigInt64. They cannot be under the checksum, so each
-// carries its own: the low 48 bits are whole ms since the epoch, the high 16 bits a fold of them.
+// The words that change in place while an entry lives (frame-words.ts) stand at multiples of 8, so that in shared memory
+// (frames start at multiples of 8 there) Atomics can read and write them as BigInt64.
 //
 // The body is not under the checksum: on every hit that would cost more than the copy itself (about 0.4 ms per MB). Its
 // length is checked exactly; bytes are guarded by who carries them (generation in memory, HMAC or TCP for Redis).
 
 import { crc32 } from 'node:zlib';
 import type { StoredHead, VariantIndex, VariantRow } from '../policy/facts.ts';
+import { LIMITS } from '../tables/limits.ts';
+import { FRESH_UNTIL, IF_ERROR_UNTIL, readWord, WHILE_REVALIDATE_UNTIL, writeWord } from './frame-words.ts';
+import { hashTag, TAG_HASH_WORDS } from './tag-hash.ts';
 
 const MAGIC = 0x45434c53; // "SLCE"
-const VERSION = 2;
+const VERSION = 3;
 const RESPONSE = 1;
 const VARIANTS = 2;
 
-const KIND_AT = 6;
-const FRESH_AT = 8;
-const WHILE_REVALIDATE_AT = 16;
-const IF_ERROR_AT = 24;
+/** What a sweep reads of a frame in place: bytes from its beginning, of a u16, a double, a u32, and pairs of Int32. */
+export const FRAME_AT: {
+  readonly kind: number;
+  readonly storedMs: number;
+  readonly tags: number;
+  readonly tagHashes: number;
+} = { kind: 6, storedMs: 48, tags: 84, tagHashes: 104 };
+export const FRAME_RESPONSE: number = RESPONSE;
+
+const KIND_AT = FRAME_AT.kind;
 const CRC_AT = 32;
 const STATUS_AT = 36;
 const FLAGS_AT = 38;
 const BORN_AT = 40;
-const STORED_AT = 48;
+const STORED_AT = FRAME_AT.storedMs;
 const BODY_ID_AT = 56;
 const PART_FIRST_AT = 64;
 const PART_TOTAL_AT = 72;
 const FETCH_AT = 80;
-const TAGS_AT = 84;
+const TAGS_AT = FRAME_AT.tags;
 const KEY_BYTES_AT = 88;
 const HEAD_BYTES_AT = 92;
 const BODY_BYTES_AT = 96;
 const STRINGS_AT = 100;
-const HEADER_BYTES = 104;
+const HEADER_BYTES = FRAME_AT.tagHashes;
+const TAG_BYTES = 4 * TAG_HASH_WORDS;
 
 const OURS = 1;
 const VALIDATE_ALWAYS = 2;
 const MUST_REVALIDATE = 4;
 const ALL_FLAGS = OURS | VALIDATE_ALWAYS | MUST_REVALIDATE;
-
-const MAX_WORD_MS = 2 ** 48 - 1;
-// Different for each word, so that one cannot stand in the other's place.
-const FRESH_SALT = 0x5f1d;
-const WHILE_REVALIDATE_SALT = 0xa3c6;
-const IF_ERROR_SALT = 0x39e4;
 
 // A value with one of these would end its line when it is written to a client.
 const LINE_ENDS = /[\0\r\n]/;
@@ -73,6 +79,9 @@ export function encodeFrame(key: string, head: StoredHead, body: readonly Uint8A
   return encodeResponse(key, head, body, bodyBytes, bodyBytes);
 }
 
+/** Of one tag at a time. */
+const tagHash = new Int32Array(TAG_HASH_WORDS);
+
 /** All of a frame but its body, which has `bodyBytes` and stands behind these bytes when they are read. */
 export function encodeFrameHead(key: string, head: StoredHead, bodyBytes: number): Buffer {
   return encodeResponse(key, head, [], 0, bodyBytes);
@@ -86,11 +95,11 @@ function encodeResponse(
   wholeBodyBytes: number,
 ): Buffer {
   const strings = [head.etag, head.lastModified, ...head.tags, ...head.fields];
-  const frame = allocate(key, RESPONSE, strings, 'latin1', bodyBytes);
+  const frame = allocate(key, RESPONSE, head.tags.length, strings, 'latin1', bodyBytes);
   frame.writeUInt32LE(wholeBodyBytes, BODY_BYTES_AT);
-  writeWord(frame, FRESH_AT, head.freshUntilMs, FRESH_SALT);
-  writeWord(frame, WHILE_REVALIDATE_AT, head.whileRevalidateUntilMs, WHILE_REVALIDATE_SALT);
-  writeWord(frame, IF_ERROR_AT, head.ifErrorUntilMs, IF_ERROR_SALT);
+  writeWord(frame, FRESH_UNTIL, head.freshUntilMs);
+  writeWord(frame, WHILE_REVALIDATE_UNTIL, head.whileRevalidateUntilMs);
+  writeWord(frame, IF_ERROR_UNTIL, head.ifErrorUntilMs);
   frame.writeUInt16LE(head.status, STATUS_AT);
   frame.writeUInt16LE(
     (head.ours ? OURS : 0) | (head.validateAlways ? VALIDATE_ALWAYS : 0) | (head.mustRevalidate ? MUST_REVALIDATE : 0),
@@ -102,7 +111,11 @@ function encodeResponse(
   frame.writeDoubleLE(head.part?.first ?? 0, PART_FIRST_AT);
   frame.writeDoubleLE(head.part?.total ?? -1, PART_TOTAL_AT);
   frame.writeUInt32LE(Math.min(Math.max(0, Math.floor(head.fetchMs)), 0xffffffff), FETCH_AT);
-  frame.writeUInt32LE(head.tags.length, TAGS_AT);
+  head.tags.forEach((tag, i) => {
+    hashTag(tag, tagHash, 0);
+    frame.writeInt32LE(tagHash[0] as number, HEADER_BYTES + TAG_BYTES * i);
+    frame.writeInt32LE(tagHash[1] as number, HEADER_BYTES + TAG_BYTES * i + 4);
+  });
   let at = frame.length - bodyBytes;
   for (const chunk of body) {
     frame.set(chunk, at);
@@ -118,9 +131,9 @@ function encodeResponse(
 export function decodeFrame(frame: Buffer, key: string): { readonly head: StoredHead; readonly body: Buffer } | null {
   const bodyAt = checkedBodyStart(frame, key, RESPONSE);
   if (bodyAt === 0) return null;
-  const freshUntilMs = readWord(frame, FRESH_AT, FRESH_SALT);
-  const whileRevalidateUntilMs = readWord(frame, WHILE_REVALIDATE_AT, WHILE_REVALIDATE_SALT);
-  const ifErrorUntilMs = readWord(frame, IF_ERROR_AT, IF_ERROR_SALT);
+  const freshUntilMs = readWord(frame, FRESH_UNTIL);
+  const whileRevalidateUntilMs = readWord(frame, WHILE_REVALIDATE_UNTIL);
+  const ifErrorUntilMs = readWord(frame, IF_ERROR_UNTIL);
   const status = frame.readUInt16LE(STATUS_AT);
   const flags = frame.readUInt16LE(FLAGS_AT);
   const bornMs = frame.readDoubleLE(BORN_AT);
@@ -136,6 +149,7 @@ export function decodeFrame(frame: Buffer, key: string): { readonly head: Stored
   const fieldsAt = 2 + tagCount;
   if (strings === null || strings.length < fieldsAt || (strings.length - fieldsAt) % 2 !== 0) return null;
   for (let i = fieldsAt; i < strings.length; i += 2) if (!isFieldName(strings[i] as string)) return null;
+  for (let i = 0; i < tagCount; i++) if (!isHashAt(frame, i, strings[2 + i] as string)) return null;
   return {
     head: {
       status,
@@ -160,6 +174,12 @@ export function decodeFrame(frame: Buffer, key: string): { readonly head: Stored
   };
 }
 
+/** Makes a response frame stale since `sinceMs`, for one that lives on without the purge log that says so. */
+export function makeStale(frame: Buffer, sinceMs: number): void {
+  writeWord(frame, FRESH_UNTIL, Math.min(readWord(frame, FRESH_UNTIL), sinceMs));
+  writeWord(frame, WHILE_REVALIDATE_UNTIL, 0);
+}
+
 /** Which part of the whole the body is, null = all of it; undefined when that cannot be. */
 function readPart(frame: Buffer, bodyBytes: number): StoredHead['part'] | undefined {
   const first = frame.readDoubleLE(PART_FIRST_AT);
@@ -169,18 +189,36 @@ function readPart(frame: Buffer, bodyBytes: number): StoredHead['part'] | undefi
   return first >= 0 && first + bodyBytes <= total ? { first, total } : undefined;
 }
 
-/** The variants of one URL as bytes, to be stored at the URL's own key. */
-export function encodeVariants(key: string, index: VariantIndex): Buffer {
+/** Whether the hash of tag `i` is this tag's. */
+function isHashAt(frame: Buffer, i: number, tag: string): boolean {
+  hashTag(tag, tagHash, 0);
+  const at = HEADER_BYTES + TAG_BYTES * i;
+  return frame.readInt32LE(at) === tagHash[0] && frame.readInt32LE(at + 4) === tagHash[1];
+}
+
+/**
+ * The variants of one URL as bytes, to be stored at the URL's own key. `storedMs`: of the newest of them; a purge of the URL
+ * newer than this ends all.
+ */
+export function encodeVariants(key: string, index: VariantIndex, storedMs: number): Buffer {
   const strings: string[] = [];
   // Field names are tokens (RFC 9110 5.1): a comma cannot stand in one.
   for (const row of index.rows) strings.push(row.names.join(','), row.key, row.language, row.coding);
-  return seal(allocate(key, VARIANTS, strings, 'utf8', 0), 0);
+  const frame = allocate(key, VARIANTS, 0, strings, 'utf8', 0);
+  frame.writeDoubleLE(storedMs, STORED_AT);
+  return seal(frame, 0);
+}
+
+/** The time that `encodeVariants` was given, of a frame that `decodeVariants` read. */
+export function variantsStoredMs(frame: Buffer): number {
+  return frame.readDoubleLE(STORED_AT);
 }
 
 /** The variants that `encodeVariants` wrote for exactly this key, or null as in `decodeFrame`. */
 export function decodeVariants(frame: Buffer, key: string): VariantIndex | null {
   const bodyAt = checkedBodyStart(frame, key, VARIANTS);
   if (bodyAt === 0 || bodyAt !== frame.length) return null;
+  if (frame.readUInt32LE(TAGS_AT) !== 0 || !Number.isFinite(variantsStoredMs(frame))) return null;
   const strings = readStrings(frame, bodyAt, 'utf8');
   if (strings === null || strings.length % 4 !== 0) return null;
   const rows: VariantRow[] = [];
@@ -205,6 +243,7 @@ export function frameKind(frame: Buffer): 'response' | 'variants' | null {
 function allocate(
   key: string,
   kind: number,
+  tags: number,
   strings: readonly string[],
   encoding: 'latin1' | 'utf8',
   bodyBytes: number,
@@ -212,18 +251,20 @@ function allocate(
   const keyBytes = Buffer.byteLength(key);
   let headBytes = 4 * strings.length;
   for (const text of strings) headBytes += encoding === 'latin1' ? text.length : Buffer.byteLength(text);
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + keyBytes + headBytes + bodyBytes);
-  frame.fill(0, 0, HEADER_BYTES);
+  const keyAt = HEADER_BYTES + TAG_BYTES * tags;
+  const frame = Buffer.allocUnsafe(keyAt + keyBytes + headBytes + bodyBytes);
+  frame.fill(0, 0, keyAt);
   frame.writeUInt32LE(MAGIC, 0);
   frame.writeUInt16LE(VERSION, 4);
   frame.writeUInt16LE(kind, KIND_AT);
+  frame.writeUInt32LE(tags, TAGS_AT);
   frame.writeUInt32LE(keyBytes, KEY_BYTES_AT);
   frame.writeUInt32LE(headBytes, HEAD_BYTES_AT);
   frame.writeUInt32LE(bodyBytes, BODY_BYTES_AT);
   frame.writeUInt32LE(strings.length, STRINGS_AT);
-  frame.write(key, HEADER_BYTES, 'utf8');
+  frame.write(key, keyAt, 'utf8');
   // The head: all lengths first, then all texts, so that latin1 is decoded once and cut.
-  let lengthAt = HEADER_BYTES + keyBytes;
+  let lengthAt = keyAt + keyBytes;
   let at = lengthAt + 4 * strings.length;
   for (const text of strings) {
     const written = frame.write(text, at, encoding);
@@ -247,19 +288,22 @@ function checksum(frame: Buffer, headEnd: number): number {
 function checkedBodyStart(frame: Buffer, key: string, kind: number): number {
   if (frame.length < HEADER_BYTES || frame.readUInt32LE(0) !== MAGIC || frame.readUInt16LE(4) !== VERSION) return 0;
   if (frame.readUInt16LE(KIND_AT) !== kind) return 0;
+  const tags = frame.readUInt32LE(TAGS_AT);
   const keyBytes = frame.readUInt32LE(KEY_BYTES_AT);
-  const bodyAt = HEADER_BYTES + keyBytes + frame.readUInt32LE(HEAD_BYTES_AT);
+  const keyAt = HEADER_BYTES + TAG_BYTES * tags;
+  const bodyAt = keyAt + keyBytes + frame.readUInt32LE(HEAD_BYTES_AT);
+  if (tags > LIMITS.tags) return 0;
   if (bodyAt + frame.readUInt32LE(BODY_BYTES_AT) !== frame.length) return 0;
   if (keyBytes !== Buffer.byteLength(key)) return 0;
   if (frame.readUInt32LE(CRC_AT) !== checksum(frame, bodyAt)) return 0;
   // Compared as text: bytes would let a lone surrogate stand for U+FFFD.
-  return frame.toString('utf8', HEADER_BYTES, HEADER_BYTES + keyBytes) === key ? bodyAt : 0;
+  return frame.toString('utf8', keyAt, keyAt + keyBytes) === key ? bodyAt : 0;
 }
 
 /** The texts of the head, or null when their lengths do not fill it exactly or one could end a line. */
 function readStrings(frame: Buffer, headEnd: number, encoding: 'latin1' | 'utf8'): string[] | null {
   const count = frame.readUInt32LE(STRINGS_AT);
-  const lengthsAt = HEADER_BYTES + frame.readUInt32LE(KEY_BYTES_AT);
+  const lengthsAt = HEADER_BYTES + TAG_BYTES * frame.readUInt32LE(TAGS_AT) + frame.readUInt32LE(KEY_BYTES_AT);
   const textAt = lengthsAt + 4 * count;
   if (textAt > headEnd) return null;
   const strings: string[] = [];
@@ -273,21 +317,6 @@ function readStrings(frame: Buffer, headEnd: number, encoding: 'latin1' | 'utf8'
     at = end;
   }
   return at === headEnd ? strings : null;
-}
-
-function writeWord(frame: Buffer, at: number, ms: number, salt: number): void {
-  const whole = ms > 0 ? Math.min(Math.floor(ms), MAX_WORD_MS) : 0;
-  frame.writeUIntLE(whole, at, 6);
-  frame.writeUInt16LE(fold(frame, at, salt), at + 6);
-}
-
-/** The ms of a changing word, or -1 when it does not fit its own check. */
-function readWord(frame: Buffer, at: number, salt: number): number {
-  return frame.readUInt16LE(at + 6) === fold(frame, at, salt) ? frame.readUIntLE(at, 6) : -1;
-}
-
-function fold(frame: Buffer, at: number, salt: number): number {
-  return frame.readUInt16LE(at) ^ frame.readUInt16LE(at + 2) ^ frame.readUInt16LE(at + 4) ^ salt;
 }
 
 /** A lower-case token (RFC 9110 5.6.2), as every stored name is. */

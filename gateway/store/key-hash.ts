@@ -2,6 +2,8 @@
 // Arena: each call overwrites the last. Seeded by the arena's secrets, so that nobody outside can choose keys that share a
 // bucket. It keeps no key.
 
+import { mixed } from './tag-hash.ts';
+
 /** Longest key in UTF-16 units: LIMITS.cacheKeyBytes and 32 selecting fields of 128 characters with their names. */
 export const MOST_KEY_LENGTH = 16_384;
 
@@ -72,11 +74,4 @@ export class KeyHash {
     this.a = mixed(a ^ (b >>> 7));
     this.b = mixed(b ^ (a >>> 11));
   }
-}
-
-/** Spreads every bit over all others (the finaliser of MurmurHash3). */
-function mixed(x: number): number {
-  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-  return x ^ (x >>> 16);
 }

@@ -53,6 +53,12 @@ export class Lent<T extends Lendable> {
     return this.#places.get(entry) ?? null;
   }
 
+  /** The same body under another head: a loan of it is shared as one of the other. */
+  noteAs(entry: T, other: T): void {
+    const located = this.#places.get(other);
+    if (located !== undefined) this.#places.set(entry, located);
+  }
+
   /** Lends a body to one more reader; every true wants a `give`. False when too much is lent already. */
   take(entry: T): boolean {
     const { body } = entry;

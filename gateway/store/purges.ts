@@ -1,177 +1,197 @@
-// What was invalidated when, for all workers: a bounded table in shared memory of URLs (by hash) with times. A stored
-// response, a fetch and a hot copy are good only if they are newer than the newest purge that matches; so an older fetch
-// in flight cannot put back what was invalidated (DESIGN 5.10). What the table has no place for any more is remembered by
-// time alone: everything as old as that is invalid. Too much, never too little. No locks.
-//
-//    word 0 newest purge of any kind     word 1 floor: everything as old as this is invalid
-//    word 2 a random seed of the hash, so that nobody can choose URLs that are purged with another's
-//    then sets of WAYS places: hash of the URL, time
-//
-// Times are ms as doubles; bits of positive doubles order like integers, so a time only rises by compare-and-swap on them.
+// What was purged when, for all workers: by URL, by the beginning of URLs, by tag or group, or all, each hard (gone) or soft
+// (stale from then on). A stored response, a fetch and a hot copy are good only if they are newer than every purge that
+// matches, so an older fetch in flight cannot put back what was purged (DESIGN 5.10). The time of a stored response is when
+// its fetch began. It removes nothing from the store (sweep.ts), and never forgets without purging more (purge-table.ts).
 
-import { randomBytes } from 'node:crypto';
+import { LIMITS } from '../tables/limits.ts';
+import { createPurgeTable, PURGE_LENGTHS, PURGE_TABLE_BYTES, PurgeTable, TICK_MS } from './purge-table.ts';
+import {
+  createScratch,
+  finalA,
+  finalB,
+  type Hashed,
+  KINDS,
+  MOST_TEXT_BYTES,
+  NOTHING,
+  PATH_LENGTHS,
+  PREFIX_LENGTHS,
+  PurgeWalk,
+  type Scratch,
+} from './purge-walk.ts';
+import { hashTag, TAG_HASH_WORDS } from './tag-hash.ts';
 
-const SETS = 4_096;
-const WAYS = 4;
-const HEADER_WORDS = 3;
-const NEWEST = 0;
-const FLOOR = 1;
-const SEED = 2;
-const PLACE_WORDS = 2;
+/**
+ * What a purge names. `text` is as it stands in cache keys and in the tags of stored heads (policy/key.ts, policy/tags.ts).
+ * `host`: only there, a name with or without a port, lower case; '' = everywhere.
+ */
+export type PurgeSubject =
+  /** A whole URL, and all that a key adds to it. */
+  | { readonly kind: 'url'; readonly text: string }
+  /** URLs that begin with this. */
+  | { readonly kind: 'prefix'; readonly text: string }
+  /** A whole path and query under any scheme, and authority unless `host` says which. */
+  | { readonly kind: 'target'; readonly text: string; readonly host: string }
+  /** Paths (and queries) that begin with this, likewise. */
+  | { readonly kind: 'path'; readonly text: string; readonly host: string }
+  /** A tag, or a group of this name. */
+  | { readonly kind: 'tag'; readonly text: string; readonly host: string }
+  /** A group, only of this origin: scheme and authority as a URL begins with them. */
+  | { readonly kind: 'group'; readonly text: string; readonly origin: string }
+  | { readonly kind: 'all'; readonly host: string };
 
-/** Bytes of the table. */
-export const PURGE_BYTES: number = (HEADER_WORDS + SETS * WAYS * PLACE_WORDS) * 8;
+/** `goodUntil` of what no purge names. */
+export const UNTOUCHED: number = Number.POSITIVE_INFINITY;
+/** `goodUntil` of what a hard purge names. */
+export const GONE = 0;
+
+/** Of a stored response, and of the one that it replaces. */
+const MOST_TAGS = 2 * LIMITS.tags;
+
+/** Bytes of the log. */
+export const PURGE_BYTES: number = PURGE_TABLE_BYTES;
 
 /** The memory of a log: nothing was ever purged. */
 export function createPurgeMemory(): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(PURGE_BYTES);
-  new BigInt64Array(memory)[SEED] = randomBytes(8).readBigInt64LE();
-  return memory;
+  return createPurgeTable();
+}
+
+/** What is asked about a stored response where it stands. `bytes` and `words` are views of one memory. */
+export interface Stored {
+  readonly storedMs: number;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  /** The key: `keyLength` characters of `keyStep` bytes each from byte `keyAt` on, a multiple of 4. */
+  readonly keyAt: number;
+  readonly keyLength: number;
+  readonly keyStep: number;
+  /** `tags` hashes of two words each from word `tagsAt` on (tag-hash.ts). */
+  readonly tagsAt: number;
+  readonly tags: number;
 }
 
 export class Purges {
-  readonly #bits: BigInt64Array;
-  readonly #times: Float64Array;
-  readonly #seedA: number;
-  readonly #seedB: number;
+  readonly #table: PurgeTable;
+  readonly #walk: PurgeWalk;
+  /** The key and the tags that are asked about. */
+  readonly #key: Scratch = createScratch();
+  readonly #tags: Int32Array = new Int32Array(MOST_TAGS * TAG_HASH_WORDS);
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#bits = new BigInt64Array(memory);
-    this.#times = new Float64Array(memory);
-    const seed = this.#bits[SEED] as bigint;
-    this.#seedA = Number(BigInt.asIntN(32, seed));
-    this.#seedB = Number(BigInt.asIntN(32, seed >> 32n));
+  constructor(memory: SharedArrayBuffer | PurgeTable) {
+    this.#table = memory instanceof PurgeTable ? memory : new PurgeTable(memory);
+    this.#walk = new PurgeWalk(this.#table);
   }
 
-  /** Invalidates everything stored under the URL of this cache key, whatever else the key holds. */
+  /** Purges everything stored under the URL of this cache key, whatever else the key holds. */
   add(key: string, nowMs: number): void {
-    const hash = hashUrl(key, this.#seedA, this.#seedB);
-    this.#purge(nowMs, (atMs) => this.#put(hash, atMs));
+    this.purge({ kind: 'url', text: key }, false, nowMs);
+  }
+
+  /** Purges what the subject names of all that was asked for up to now. The time of the purge, ms. */
+  purge(subject: PurgeSubject, soft: boolean, nowMs: number): number {
+    return this.#table.purge(nowMs, (atMs) => this.#put(subject, soft, atMs));
   }
 
   /**
-   * Invalidates like `add`, for a request that began at `sinceMs` and whose own answer may be stored under this URL. Returns
-   * the time, ms, that this answer counts as stored at: newer than this invalidation and older than any other that follows.
-   * Null: something else that concerns it was purged meanwhile, or may have been, so that it is not to be stored.
+   * Purges the URL like `add`, for a request that began at `sinceMs` and whose own answer, with these tags, may be stored under
+   * it. Returns the time, ms, that this answer counts as stored at: newer than this purge and older than any other that
+   * follows. Null: something else that concerns it was purged meanwhile, or may have been, so that it is not to be stored.
    */
-  supersede(key: string, sinceMs: number, nowMs: number): number | null {
-    const newest = Atomics.load(this.#bits, NEWEST);
-    if (!this.isPurged(key, sinceMs)) {
-      const atMs = Math.max(nowMs, timeOf(newest) + TICK_MS);
-      this.#put(hashUrl(key, this.#seedA, this.#seedB), atMs);
-      const storedMs = atMs + TICK_MS;
+  supersede(key: string, tags: readonly string[], sinceMs: number, nowMs: number): number | null {
+    const table = this.#table;
+    const newestMs = table.newestFirst;
+    if (this.goodUntil(key, tags, sinceMs) === UNTOUCHED) {
+      const atMs = table.timeAfter(newestMs, nowMs);
+      this.#put({ kind: 'url', text: key }, false, atMs);
       // While NEWEST stood still no purge came to an end that was not seen above; one that has written and not yet moved
       // NEWEST will find that it moved, and write again with a later time.
-      if (Atomics.compareExchange(this.#bits, NEWEST, newest, bitsOf(storedMs)) === newest) return storedMs;
+      if (table.advance(newestMs, atMs + TICK_MS)) return atMs + TICK_MS;
     }
     this.add(key, nowMs);
     return null;
   }
 
-  /** Invalidates everything. */
-  addAll(nowMs: number): void {
-    this.#purge(nowMs, (atMs) => this.#raise(FLOOR, atMs));
-  }
-
-  /** Whether something of this cache key from that time (ms) was purged since. Something from the very ms of a purge counts as older. */
-  isPurged(key: string, atMs: number): boolean {
-    // The common case: nothing was purged since it was stored.
-    if (this.#time(NEWEST) < atMs) return false;
-    if (this.#time(FLOOR) >= atMs && this.#time(FLOOR) > 0) return true;
-    const hash = hashUrl(key, this.#seedA, this.#seedB);
-    const first = firstOf(hash);
-    for (let place = first; place < first + WAYS * PLACE_WORDS; place += PLACE_WORDS) {
-      if (Atomics.load(this.#bits, place) === hash && this.#time(place + 1) >= atMs) return true;
-    }
-    return false;
-  }
-
   /**
-   * Every purge: first what it purges is written, then NEWEST moves on from where it stood before. When another moved it
-   * meanwhile, it is written again with a later time; so `supersede` misses none.
+   * Until when a stored response of this cache key with these tags, whose fetch began at `storedMs`, is as good as it says:
+   * UNTOUCHED, GONE, or the time of the soft purge since which it is stale. Something from the very ms of a purge is older.
    */
-  #purge(nowMs: number, write: (atMs: number) => void): void {
-    for (;;) {
-      const newest = Atomics.load(this.#bits, NEWEST);
-      // A clock that was set back must not make a purge older than what it is to end.
-      const atMs = Math.max(nowMs, timeOf(newest) + TICK_MS);
-      write(atMs);
-      if (Atomics.compareExchange(this.#bits, NEWEST, newest, bitsOf(atMs)) === newest) return;
+  goodUntil(key: string, tags: readonly string[], storedMs: number): number {
+    // The common case: nothing was purged since it was stored.
+    if (this.#table.newestMs < storedMs) return UNTOUCHED;
+    return this.#verdict(this.#look(key, tags, storedMs), storedMs);
+  }
+
+  /** Whether it is gone. */
+  isPurged(key: string, tags: readonly string[], storedMs: number): boolean {
+    return this.goodUntil(key, tags, storedMs) === GONE;
+  }
+
+  /** When the newest purge that names this key or a tag was, hard or soft; 0 = never. */
+  newestOf(key: string, tags: readonly string[]): number {
+    if (this.#table.newestMs === 0) return 0;
+    const table = this.#look(key, tags, 0);
+    return Math.max(table.hardMs, table.softMs);
+  }
+
+  /** Another number after every purge; never negative. Read before `goodUntil`, it says how long its answer holds. */
+  get epoch(): number {
+    return this.#table.epoch;
+  }
+
+  /** The log as it is now: later purges do not show in it. */
+  copy(): Purges {
+    return new Purges(this.#table.copy());
+  }
+
+  /** As the other, for what stands in the arena. Gives some answer for whatever stands there. */
+  goodUntilAt(stored: Stored): number {
+    if (this.#table.newestMs < stored.storedMs) return UNTOUCHED;
+    const { words, keyAt, keyLength, tagsAt, tags } = stored;
+    if (stored.keyStep === 1)
+      this.#walk.find(stored.bytes, words, keyAt, keyLength, words, tagsAt, tags, stored.storedMs);
+    else {
+      const length = Math.min(keyLength, MOST_TEXT_BYTES);
+      const { bytes } = this.#key;
+      for (let i = 0; i < length; i++) bytes[i] = stored.bytes[keyAt + i * stored.keyStep] as number;
+      this.#walk.find(bytes, this.#key.words, 0, length, words, tagsAt, tags, stored.storedMs);
     }
+    return this.#verdict(this.#table, stored.storedMs);
   }
 
-  #put(hash: bigint, atMs: number): void {
-    const first = firstOf(hash);
-    for (;;) {
-      let oldest = first;
-      for (let place = first; place < first + WAYS * PLACE_WORDS; place += PLACE_WORDS) {
-        const found = Atomics.load(this.#bits, place);
-        if (found === hash) {
-          if (this.#note(place, hash, atMs)) return;
-        } else if (found === 0n) {
-          if (Atomics.compareExchange(this.#bits, place, 0n, hash) === 0n && this.#note(place, hash, atMs)) return;
-        }
-        if (this.#time(place + 1) < this.#time(oldest + 1)) oldest = place;
-      }
-      const found = Atomics.load(this.#bits, oldest);
-      this.#raise(FLOOR, this.#time(oldest + 1));
-      if (Atomics.compareExchange(this.#bits, oldest, found, hash) === found && this.#note(oldest, hash, atMs)) return;
+  #put(subject: PurgeSubject, soft: boolean, atMs: number): void {
+    const table = this.#table;
+    const host = 'host' in subject ? subject.host : '';
+    if (subject.kind === 'all' && host === '') return table.putAll(soft, atMs);
+    const kind = subject.kind === 'all' ? KINDS.host : KINDS[subject.kind];
+    const named = this.#named(subject);
+    const where = subject.kind === 'group' ? subject.origin : host;
+    const { a, b } = where === '' ? NOTHING : this.#walk.hash(where);
+    if (kind === KINDS.prefix || kind === KINDS.path) {
+      // No URL in a key is that long: it names nothing.
+      if (named.length === 0 || named.length > PURGE_LENGTHS) return;
+      table.addLength(kind === KINDS.prefix ? PREFIX_LENGTHS : PATH_LENGTHS, named.length);
     }
+    const kinds = host === '' ? [kind] : [kind, KINDS.hosted];
+    table.put(finalA(kind, named.a, a), finalB(kind, named.b, b), soft, atMs, kinds);
   }
 
-  /** Notes the time; false when another thread took the place meanwhile and may have missed it. */
-  #note(place: number, hash: bigint, atMs: number): boolean {
-    this.#raise(place + 1, atMs);
-    return Atomics.load(this.#bits, place) === hash;
+  #verdict(found: PurgeTable, storedMs: number): number {
+    if (found.hardMs >= storedMs && found.hardMs > 0) return GONE;
+    return found.softMs >= storedMs && found.softMs > 0 ? found.softMs : UNTOUCHED;
   }
 
-  #time(word: number): number {
-    return this.#times[word] as number;
+  #look(key: string, tags: readonly string[], sinceMs: number): PurgeTable {
+    const { bytes, words } = this.#key;
+    const length = bytes.write(key, 0, MOST_TEXT_BYTES, 'latin1');
+    const count = Math.min(tags.length, MOST_TAGS);
+    for (let i = 0; i < count; i++) hashTag(tags[i] as string, this.#tags, TAG_HASH_WORDS * i);
+    this.#walk.find(bytes, words, 0, length, this.#tags, 0, count, sinceMs);
+    return this.#table;
   }
 
-  #raise(word: number, toMs: number): void {
-    const wanted = bitsOf(toMs);
-    for (;;) {
-      const now = Atomics.load(this.#bits, word);
-      if (now >= wanted || Atomics.compareExchange(this.#bits, word, now, wanted) === now) return;
-    }
+  #named(subject: PurgeSubject): Hashed {
+    if (subject.kind === 'all') return NOTHING;
+    if (subject.kind !== 'tag' && subject.kind !== 'group') return this.#walk.hash(subject.text);
+    hashTag(subject.text, this.#tags, 0);
+    return { a: this.#tags[0] as number, b: (this.#tags[1] as number) & ~1, length: 0 };
   }
-}
-
-/** Between two purges, ms: doubles tell such times apart until the year 2248. */
-const TICK_MS = 2 ** -10;
-
-const scratch = new Float64Array(1);
-const scratchBits = new BigInt64Array(scratch.buffer);
-
-function bitsOf(ms: number): bigint {
-  scratch[0] = ms;
-  return scratchBits[0] as bigint;
-}
-
-function timeOf(bits: bigint): number {
-  scratchBits[0] = bits;
-  return scratch[0] as number;
-}
-
-function firstOf(hash: bigint): number {
-  return HEADER_WORDS + Number(BigInt.asUintN(12, hash)) * WAYS * PLACE_WORDS;
-}
-
-/**
- * A hash of the URL in a cache key: a key begins with it, and what the config or Vary added stands on further lines. Never
- * 0. Two URLs with one hash are purged together.
- */
-function hashUrl(key: string, seedA: number, seedB: number): bigint {
-  let a = seedA;
-  let b = seedB;
-  for (let i = 0; i < key.length; i++) {
-    const c = key.charCodeAt(i);
-    if (c === 0x0a) break;
-    a = Math.imul(a ^ c, 0x01000193);
-    a ^= a >>> 15;
-    b = Math.imul(b ^ c, 0x85ebca6b);
-    b ^= b >>> 13;
-  }
-  return BigInt.asIntN(64, ((BigInt(a >>> 0) << 32n) | BigInt(b >>> 0) | 1n) as bigint);
 }

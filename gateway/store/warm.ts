@@ -7,9 +7,9 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Arena } from './arena.ts';
-import { decodeFrame, decodeVariants, frameKind } from './frame.ts';
+import { decodeFrame, decodeVariants, frameKind, makeStale } from './frame.ts';
 import { MOST_KEY_LENGTH } from './key-hash.ts';
-import type { Purges } from './purges.ts';
+import { GONE, type Purges, UNTOUCHED } from './purges.ts';
 
 const MAGIC = Buffer.from('SLUICEW1', 'latin1');
 const RECORD_BYTES = 12;
@@ -44,16 +44,22 @@ class Slices {
   }
 }
 
-/** Whether a stored frame may still be of use: fresh, or with something to validate it by. Index frames always. */
+/**
+ * Whether a stored frame may still be of use: fresh, or with something to validate it by. Index frames always. One that a soft
+ * purge named is made stale: the next process has another purge log.
+ */
 function isUseful(key: string, frame: Buffer, purges: Purges, nowMs: number): boolean {
   const kind = frameKind(frame);
   if (kind === 'variants') return decodeVariants(frame, key) !== null;
   if (kind !== 'response') return false;
   const entry = decodeFrame(frame, key);
-  if (entry === null || purges.isPurged(key, entry.head.storedMs)) return false;
-  const { freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs, etag, lastModified } = entry.head;
-  const untilMs = Math.max(freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs);
-  return untilMs > nowMs || etag !== '' || lastModified !== '';
+  if (entry === null) return false;
+  const { freshUntilMs, whileRevalidateUntilMs, ifErrorUntilMs, storedMs, tags, etag, lastModified } = entry.head;
+  const goodUntilMs = purges.goodUntil(key, tags, storedMs);
+  if (goodUntilMs === GONE) return false;
+  if (goodUntilMs !== UNTOUCHED) makeStale(frame, goodUntilMs);
+  const freshMs = goodUntilMs === UNTOUCHED ? Math.max(freshUntilMs, whileRevalidateUntilMs) : 0;
+  return Math.max(freshMs, ifErrorUntilMs) > nowMs || etag !== '' || lastModified !== '';
 }
 
 /** Writes what is live into `file`, in place of an older one, all or nothing. Rejects when the disk refuses. */

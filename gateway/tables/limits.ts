@@ -53,4 +53,12 @@ export const LIMITS = {
   retiredPoolMs: 3_600_000,
   /** Tries of one request in all, the first included. */
   attempts: 2,
+  /** Tags of one stored response; with more it is not stored, because it could not be purged by each of them. */
+  tags: 256,
+  /** Bytes of one tag, as at Fastly; the same then. */
+  tagBytes: 1024,
+  /** Bytes of all tags of one stored response, as at Fastly and Cloudflare. */
+  tagsBytes: 16_384,
+  /** URLs or tags in one order to purge. */
+  purgeMembers: 256,
 } as const;

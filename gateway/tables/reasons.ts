@@ -42,6 +42,7 @@ const reasons = {
   'too-large': { text: 'the body is larger than cache.max_object', section: 'gateway.yaml' },
   'too-many-variants': { text: 'the URL has as many variants as cache.variants allows', section: 'gateway.yaml' },
   'kept-good': { text: 'an error does not take the place of a good stored response', section: 'gateway.yaml' },
+  'too-many-tags': { text: 'its tags are more than it can be purged by', section: 'limits' },
   'key-too-long': { text: 'the cache key is longer than 4 KiB', section: 'limits' },
   incomplete: { text: 'the body did not arrive whole', section: 'RFC 9111 3.3' },
   'store-full': { text: 'the store had no room', section: 'gateway.yaml' },

@@ -14,6 +14,7 @@ test('the arena holds under torture', { timeout: 60_000 }, async (t) => {
   assert.deepEqual(result.faults, []);
   assert.ok(result.terminated > 20, `${result.terminated} terminated`);
   assert.ok((result.totals.hits ?? 0) > 500 && (result.totals.followed ?? 0) > 20, JSON.stringify(result.totals));
+  assert.ok(result.purged > 20, `${result.purged} purged`);
   assert.ok(result.bytes <= result.capacityBytes);
   const [early, late] = result.rss;
   assert.ok(late < early + RSS_SLACK_BYTES, `RSS rose from ${early} to ${late}`);

@@ -4,7 +4,7 @@ export interface TortureBirth {
   readonly arena: SharedArrayBuffer;
   readonly fills: SharedArrayBuffer;
   readonly purges: SharedArrayBuffer;
-  /** Int32: run flag (0 = stop), clock, counts; from byte 64 the purge times. */
+  /** Int32: run flag (0 = stop), clock, counts; from byte 64 the purge times of keys, and behind them those of tags. */
   readonly control: SharedArrayBuffer;
   readonly row: number;
   readonly seed: number;
@@ -16,3 +16,11 @@ const counted = ['reads', 'hits', 'puts', 'deletes', 'purges', 'led', 'followed'
 export const COUNTED: readonly Counted[] = counted;
 
 export type Counted = (typeof counted)[number];
+
+/** Keys, and tags that control purges; a key has one. */
+export const KEYS = 600;
+export const TAGS = 8;
+
+export function tagOf(key: number): string {
+  return `t${key % TAGS}`;
+}

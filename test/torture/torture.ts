@@ -4,8 +4,9 @@ import { Worker } from 'node:worker_threads';
 import { openArena } from '../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../gateway/store/arena-memory.ts';
 import { createFillMemory, FillTable } from '../../gateway/store/fill-table.ts';
-import { createPurgeMemory } from '../../gateway/store/purges.ts';
-import { COUNTED, type TortureBirth } from './counted.ts';
+import { Purger } from '../../gateway/store/purge-store.ts';
+import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
+import { COUNTED, KEYS, TAGS, type TortureBirth } from './counted.ts';
 
 export interface TortureResult {
   readonly faults: readonly string[];
@@ -13,6 +14,8 @@ export interface TortureResult {
   readonly totals: Readonly<Record<string, number>>;
   readonly bytes: number;
   readonly capacityBytes: number;
+  /** Stored responses that purges by tag removed. */
+  readonly purged: number;
   /** Resident bytes a third of the way in, and at the end. */
   readonly rss: readonly [early: number, late: number];
   readonly stats: Readonly<Record<string, number>>;
@@ -32,8 +35,11 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
   Atomics.store(control, 0, 1);
   const arena = openArena(arenaMemory, { row: CONTROL_ROW });
   const fills = new FillTable(fillMemory, CONTROL_ROW);
+  const purger = new Purger(arenaMemory, CONTROL_ROW, new Purges(purgeMemory));
+  const tagTimes = new Int32Array(controlMemory, 64 + 4 * KEYS, TAGS);
   const faults: string[] = [];
   let terminated = 0;
+  let purged = 0;
   let born = 0;
   let stopping = false;
   const seats: (Worker | null)[] = new Array(THREADS).fill(null);
@@ -65,6 +71,15 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
     );
   }
 
+  /** As an operator does, while all go on. Only then is it told to those who check that nothing comes back. */
+  async function purgeTag(tag: number): Promise<void> {
+    const atMs = Atomics.add(control, 1, 1) + 1;
+    const { objects, bytes } = await purger.purge([{ kind: 'tag', text: `t${tag}`, host: '' }], false, atMs);
+    Atomics.store(tagTimes, tag, atMs);
+    purged += objects;
+    if (objects > KEYS || bytes > ARENA_BYTES) faults.push(`a purge of ${objects} objects with ${bytes} bytes`);
+  }
+
   for (let row = 0; row < THREADS; row++) bear(row);
   const began = Date.now();
   let early = 0;
@@ -77,6 +92,7 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
       terminated++;
       await victim.terminate();
     }
+    if (turn % 4 === 0) await purgeTag((turn / 4) % TAGS);
     const { bytes, capacityBytes } = arena.stats();
     if (bytes > capacityBytes) faults.push(`${bytes} bytes in ${capacityBytes}`);
     if (early === 0 && Date.now() - began > (seconds * 1000) / 3) early = process.memoryUsage().rss;
@@ -91,6 +107,7 @@ export async function torture(seconds: number, killEveryMs: number, seed: number
     faults,
     terminated,
     totals,
+    purged,
     bytes,
     capacityBytes,
     rss: [early, late],

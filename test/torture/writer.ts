@@ -9,9 +9,8 @@ import { openArena } from '../../gateway/store/arena.ts';
 import { FillTable, hashKey } from '../../gateway/store/fill-table.ts';
 import { decodeFrame, encodeFrame } from '../../gateway/store/frame.ts';
 import { Purges } from '../../gateway/store/purges.ts';
-import { COUNTED, type Counted, type TortureBirth } from './counted.ts';
+import { COUNTED, type Counted, KEYS, TAGS, type TortureBirth, tagOf } from './counted.ts';
 
-const KEYS = 600;
 /** Keys that are streamed: few, so that threads meet. */
 const STREAMED = 5;
 const DIGEST_BYTES = 16;
@@ -64,7 +63,7 @@ function tick(): number {
   return Atomics.add(control, 1, 1) + 1;
 }
 
-function headOf(storedMs: number): StoredHead {
+function headOf(key: string, storedMs: number): StoredHead {
   return {
     status: 200,
     fields: ['content-type', 'application/octet-stream'],
@@ -74,7 +73,7 @@ function headOf(storedMs: number): StoredHead {
     ifErrorUntilMs: 0,
     fetchMs: 0,
     bodyId: 1,
-    tags: [],
+    tags: [tagOf(numberOf(key))],
     part: null,
     storedMs,
     ours: false,
@@ -95,22 +94,24 @@ function read(key: string): void {
   const entry = decodeFrame(frame, key);
   if (entry === null) throw new Error(`a frame of ${frame.length} bytes that does not decode`);
   check(key, entry.body, 'read');
-  if (purges.isPurged(key, entry.head.storedMs)) return;
+  if (purges.isPurged(key, entry.head.tags, entry.head.storedMs)) return;
   if (entry.head.storedMs <= purgedBefore)
     throw new Error(`${key} of ${entry.head.storedMs} came back after ${purgedBefore}`);
   count('hits');
 }
 
 // The newest purge per key, as the threads tell each other beside the log that is tested.
-const purgeTimes = new Int32Array(birth.control, 64, KEYS);
-const lastPurgeOf = (key: string): number => Atomics.load(purgeTimes, Number(key.slice(2)));
+const purgeTimes = new Int32Array(birth.control, 64, KEYS + TAGS);
+const numberOf = (key: string): number => Number(key.slice(2));
+const lastPurgeOf = (key: string): number =>
+  Math.max(Atomics.load(purgeTimes, numberOf(key)), Atomics.load(purgeTimes, KEYS + (numberOf(key) % TAGS)));
 
 function purge(key: string): void {
   count('purges');
   const atMs = tick();
   purges.add(key, atMs);
   // Only after the log has it: from here on nobody may see what is older.
-  const place = Number(key.slice(2));
+  const place = numberOf(key);
   for (let now = Atomics.load(purgeTimes, place); now < atMs; now = Atomics.load(purgeTimes, place)) {
     if (Atomics.compareExchange(purgeTimes, place, now, atMs) === now) break;
   }
@@ -122,7 +123,7 @@ async function lead(
 ): Promise<void> {
   count('led');
   const body = makeBody(key, randomSize());
-  const head = headOf(tick());
+  const head = headOf(key, tick());
   const growing = arena.grow(key, head, body.length);
   if (growing === null) {
     claim.lead.end('failed');
@@ -184,7 +185,7 @@ async function run(): Promise<void> {
     if (what < 55) read(key);
     else if (what < 75) {
       count('puts');
-      arena.put(key, encodeFrame(key, headOf(tick()), [makeBody(key, randomSize())]));
+      arena.put(key, encodeFrame(key, headOf(key, tick()), [makeBody(key, randomSize())]));
     } else if (what < 78) {
       count('deletes');
       arena.delete(key);

@@ -62,6 +62,8 @@ const report: StatusReport = {
   certificates: [],
 };
 
+const noPurge: AdminOptions['purge'] = async () => ({ ok: true, purged: 0, bytes: 0, tookMs: 0 });
+
 async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promise<AdminServer> {
   const server = await createAdmin({
     listen: listenAt('127.0.0.1'),
@@ -70,6 +72,7 @@ async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promi
     readiness: () => ({ ready: true, reasons: [] }),
     explain: (question) => question,
     reload: async () => ({ ok: true, problems: '' }),
+    purge: noPurge,
     ...changes,
   });
   t.after(() => server.close());
@@ -198,6 +201,7 @@ test('a refused reload says why; a second at the same time, or one without a fil
     },
     readiness: () => ({ ready: true, reasons: [] }),
     explain: (question) => question,
+    purge: noPurge,
   });
   t.after(() => fixed.close());
   assert.equal((await ask(fixed.url, '/api/reload', { method: 'POST', headers: bearer })).status, 409);
@@ -318,6 +322,7 @@ test('close() ends idle and stalled connections', async () => {
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
     explain: (question) => question,
+    purge: noPurge,
   });
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');

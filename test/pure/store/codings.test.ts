@@ -10,7 +10,8 @@ import { CODINGS, type Coding } from '../../../gateway/http/accept-encoding.ts';
 import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
-import { Codings, codedKey, isCodedKey } from '../../../gateway/store/codings.ts';
+import { codedKey, isCodedKeyAt } from '../../../gateway/store/coded-key.ts';
+import { Codings } from '../../../gateway/store/codings.ts';
 import { type Found, lookUp, putEntry, type Shelf, type StoredEntry } from '../../../gateway/store/entries.ts';
 import { createFillMemory, FillTable } from '../../../gateway/store/fill-table.ts';
 import { HOT_BYTES, Hot } from '../../../gateway/store/hot.ts';
@@ -173,7 +174,10 @@ test('a form holds no fields and no tags, and its key is known as one', async ()
   worker.codings.make(worker.shelf.store, stored(worker), 'zstd');
   const { head, key } = await form(worker, 'zstd');
   assert.deepEqual([head.fields, head.tags], [[], []]);
-  assert.ok(isCodedKey(key) && key.startsWith(KEY) && !isCodedKey(KEY));
+  const isCoded = (text: string, step: number): boolean =>
+    isCodedKeyAt(Buffer.from(`..${text}`, step === 1 ? 'latin1' : 'utf16le'), 2 * step, text.length, step);
+  assert.ok(key.startsWith(KEY));
+  for (const step of [1, 2]) assert.ok(isCoded(key, step) && !isCoded(KEY, step) && !isCoded('\nencoding br', step));
 });
 
 test('a warm start brings the form back with its body', async () => {

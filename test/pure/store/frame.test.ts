@@ -3,7 +3,15 @@ import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import type { StoredHead } from '../../../gateway/policy/facts.ts';
-import { decodeFrame, decodeVariants, encodeFrame, encodeVariants, frameKind } from '../../../gateway/store/frame.ts';
+import {
+  decodeFrame,
+  decodeVariants,
+  encodeFrame,
+  encodeVariants,
+  frameKind,
+  variantsStoredMs,
+} from '../../../gateway/store/frame.ts';
+import { LIMITS } from '../../../gateway/tables/limits.ts';
 
 const HEAD: StoredHead = {
   status: 200,
@@ -21,7 +29,7 @@ const HEAD: StoredHead = {
   bodyBytes: 11,
   fetchMs: 42,
   bodyId: 2 ** 48 - 1,
-  tags: ['catalog', 'item-42'],
+  tags: ['catalog', '"item-42"'],
   part: { first: 7, total: 1_000 },
 };
 const KEY = 'https://api.example.com/v1/größe?q=1';
@@ -112,7 +120,7 @@ test('every single flipped bit before the body is no entry', () => {
 /** Makes the checksum right again where the lengths allow it, as a hostile maker would. */
 function reseal(bytes: Buffer): boolean {
   if (bytes.length < 104) return false;
-  const headEnd = 104 + bytes.readUInt32LE(88) + bytes.readUInt32LE(92);
+  const headEnd = 104 + 8 * bytes.readUInt32LE(84) + bytes.readUInt32LE(88) + bytes.readUInt32LE(92);
   if (headEnd > bytes.length) return false;
   bytes.writeUInt32LE(crc32(bytes.subarray(36, headEnd), bytes.readUInt32LE(4)), 32);
   return true;
@@ -121,9 +129,11 @@ function reseal(bytes: Buffer): boolean {
 test('hostile bytes never throw: 150,000 frames of noise and damage', () => {
   const next = generator(20_261_123);
   const frame = encodeFrame(KEY, HEAD, BODY);
-  const variants = encodeVariants(KEY, {
-    rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }],
-  });
+  const variants = encodeVariants(
+    KEY,
+    { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }] },
+    5,
+  );
   for (let i = 0; i < 150_000; i++) {
     const damaged = Buffer.from(i % 3 === 0 ? variants : frame);
     if (i % 3 === 2) for (let at = 0; at < damaged.length; at++) damaged[at] = next(256);
@@ -140,16 +150,19 @@ test('hostile bytes never throw: 150,000 frames of noise and damage', () => {
 test('lies under a right checksum never throw and never reach beyond the frame: 150,000 frames', () => {
   const next = generator(4711);
   const frame = encodeFrame(KEY, HEAD, BODY);
-  const variants = encodeVariants(KEY, {
-    rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }],
-  });
-  const headAt = 104 + Buffer.byteLength(KEY);
+  const variants = encodeVariants(
+    KEY,
+    { rows: [{ names: ['accept', 'accept-language'], key: `${KEY}#1`, language: 'de', coding: 'gzip' }] },
+    5,
+  );
+  const hashesAt = 104;
+  const headAt = hashesAt + 8 * HEAD.tags.length + Buffer.byteLength(KEY);
   let sealed = 0;
   let accepted = 0;
   for (let i = 0; i < 150_000; i++) {
     const bytes = Buffer.from(i % 4 === 0 ? variants : frame);
-    // In the counts and lengths, mostly small changes, sometimes huge ones.
-    const at = next(2) === 0 ? 36 + next(68) : headAt + next(bytes.length - headAt);
+    // In the counts, lengths and hashes, mostly small changes, sometimes huge ones.
+    const at = next(2) === 0 ? 36 + next(hashesAt + 16 - 36) : headAt + next(bytes.length - headAt);
     bytes[at] = next(3) === 0 ? next(256) : ((bytes[at] as number) + next(5) - 2) & 255;
     if (reseal(bytes)) sealed++;
     const entry = decodeFrame(bytes, KEY);
@@ -195,6 +208,24 @@ test('a frame whose maker lies about its strings is no entry', () => {
   );
 });
 
+test('a frame whose maker lies about the hash of a tag, or has too many tags, is no entry', () => {
+  for (const at of [104, 108, 111, 112, 119]) {
+    const frame = encodeFrame(KEY, HEAD, BODY);
+    frame[at] = (frame[at] as number) ^ 1;
+    assert.ok(reseal(frame));
+    assert.equal(decodeFrame(frame, KEY), null, `${at}`);
+  }
+  const tagged = (count: number) => ({ ...HEAD, tags: Array.from({ length: count }, (_, i) => `t${i}`) });
+  assert.ok(decodeFrame(encodeFrame(KEY, tagged(LIMITS.tags), BODY), KEY) !== null);
+  assert.equal(decodeFrame(encodeFrame(KEY, tagged(LIMITS.tags + 1), BODY), KEY), null);
+});
+
+test('the hash of a tag is the same in every process', () => {
+  const frame = encodeFrame('k', { ...HEAD, tags: ['catalog', '"catalog"', ''] }, []);
+  const words = [0, 1, 2, 3, 4, 5].map((i) => frame.readInt32LE(104 + 4 * i));
+  assert.deepEqual(words, [-1944176758, 889186500, -1944176758, 889186501, 1444245422, -1295820838]);
+});
+
 test('variants come back as they were put, and are not a response', () => {
   const index = {
     rows: [
@@ -207,13 +238,15 @@ test('variants come back as they were put, and are not a response', () => {
       { names: [], key: '', language: '', coding: '' },
     ],
   };
-  const frame = encodeVariants(KEY, index);
+  const frame = encodeVariants(KEY, index, 1_790_000_000_123.5);
+  assert.equal(variantsStoredMs(frame), 1_790_000_000_123.5);
   assert.equal(frameKind(frame), 'variants');
   assert.deepEqual(decodeVariants(frame, KEY), index);
-  assert.deepEqual(decodeVariants(encodeVariants(KEY, { rows: [] }), KEY), { rows: [] });
+  assert.deepEqual(decodeVariants(encodeVariants(KEY, { rows: [] }, 0), KEY), { rows: [] });
   assert.equal(decodeFrame(frame, KEY), null);
   assert.equal(decodeVariants(encodeFrame(KEY, HEAD, BODY), KEY), null);
   assert.equal(decodeVariants(frame, 'other'), null);
+  assert.equal(decodeVariants(encodeVariants(KEY, index, Number.NaN), KEY), null);
   for (let bit = 0; bit < frame.length * 8; bit++) {
     // The changing words mean nothing in variants.
     if (bit >> 3 >= 8 && bit >> 3 < 32) continue;

@@ -11,33 +11,39 @@ const purges = (): Purges => new Purges(createPurgeMemory());
 
 test('it ends what is older and keeps what it brings', () => {
   const log = purges();
-  const storedMs = log.supersede(url, 1000, 1500) ?? assert.fail();
-  for (const at of [900, 1000, 1499, 1500]) assert.equal(log.isPurged(`${url}\nmethod QUERY`, at), true, `${at}`);
-  assert.equal(log.isPurged(url, storedMs), false);
-  assert.equal(log.isPurged(url, 1501), false);
-  assert.equal(log.isPurged(`${url}/other`, 900), false);
+  const storedMs = log.supersede(url, [], 1000, 1500) ?? assert.fail();
+  for (const at of [900, 1000, 1499, 1500]) assert.equal(log.isPurged(`${url}\nmethod QUERY`, [], at), true, `${at}`);
+  assert.equal(log.isPurged(url, [], storedMs), false);
+  assert.equal(log.isPurged(url, [], 1501), false);
+  assert.equal(log.isPurged(`${url}/other`, [], 900), false);
 });
 
 test('what was purged since the request began forbids it, and it invalidates all the same', () => {
-  for (const purge of [(log: Purges) => log.add(url, 1200), (log: Purges) => log.addAll(1000)]) {
+  for (const purge of [
+    (log: Purges) => log.add(url, 1200),
+    (log: Purges) => log.purge({ kind: 'all', host: '' }, false, 1000),
+  ]) {
     const log = purges();
     purge(log);
-    assert.equal(log.supersede(url, 1000, 1500), null);
-    assert.equal(log.isPurged(url, 1500), true);
+    assert.equal(log.supersede(url, [], 1000, 1500), null);
+    assert.equal(log.isPurged(url, [], 1500), true);
   }
   const log = purges();
   log.add(url, 999);
   log.add(`${url}/other`, 1200);
-  assert.notEqual(log.supersede(url, 1000, 1500), null);
+  assert.notEqual(log.supersede(url, [], 1000, 1500), null);
 });
 
 test('a later purge ends what it brought, also in the same millisecond and with a clock that was set back', () => {
   for (const at of [1500, 1400, 1501]) {
-    for (const purge of [(log: Purges) => log.add(url, at), (log: Purges) => log.addAll(at)]) {
+    for (const purge of [
+      (log: Purges) => log.add(url, at),
+      (log: Purges) => log.purge({ kind: 'all', host: '' }, false, at),
+    ]) {
       const log = purges();
-      const storedMs = log.supersede(url, 1000, 1500) ?? assert.fail();
+      const storedMs = log.supersede(url, [], 1000, 1500) ?? assert.fail();
       purge(log);
-      assert.equal(log.isPurged(url, storedMs), true, `${at}`);
+      assert.equal(log.isPurged(url, [], storedMs), true, `${at}`);
     }
   }
 });
@@ -62,15 +68,15 @@ test('of any sequence, something counts exactly when no purge of its URL came af
       for (const { kind, key, waitMs } of steps) {
         nowMs += waitMs;
         if (kind === 'add') log.add(key, nowMs);
-        if (kind === 'all') log.addAll(nowMs);
+        if (kind === 'all') log.purge({ kind: 'all', host: '' }, false, nowMs);
         for (const ended of kind === 'all' ? [...alive.keys()] : [key]) end(ended);
         if (kind === 'supersede') {
           // Its request began just now, after all that came before.
-          const storedMs = log.supersede(key, nowMs + 0.5, nowMs + 0.5);
+          const storedMs = log.supersede(key, [], nowMs + 0.5, nowMs + 0.5);
           if (storedMs !== null) alive.set(key, storedMs);
         }
-        for (const [name, at] of alive) assert.equal(log.isPurged(name, at), false);
-        for (const [name, at] of gone) assert.equal(log.isPurged(name, at), true);
+        for (const [name, at] of alive) assert.equal(log.isPurged(name, [], at), false);
+        for (const [name, at] of gone) assert.equal(log.isPurged(name, [], at), true);
       }
     }),
     { numRuns: 500 },
@@ -93,7 +99,7 @@ test('a purge by another thread at the very same moment is never outlived', asyn
       for (let round = 1; round <= workerData.rounds; round++) {
         while (Atomics.load(words, 0) < round);
         if (round % 2 === 0) log.add('https://a.example/' + round, 2000 + round);
-        else log.addAll(2000 + round);
+        else log.purge({ kind: 'all', host: '' }, false, 2000 + round);
         Atomics.store(words, 1, round);
       }
     });`;
@@ -109,11 +115,11 @@ test('a purge by another thread at the very same moment is never outlived', asyn
     Atomics.store(words, 0, round);
     // Not always at the same distance from the other thread's start.
     for (let i = 0; i < (round * 7) % 200; i++) Atomics.load(words, 0);
-    const storedMs = log.supersede(key, sinceMs, 2000 + round);
+    const storedMs = log.supersede(key, [], sinceMs, 2000 + round);
     while (Atomics.load(words, 1) < round);
     if (storedMs === null) continue;
     kept++;
-    assert.equal(log.isPurged(key, storedMs), true, `round ${round}`);
+    assert.equal(log.isPurged(key, [], storedMs), true, `round ${round}`);
   }
   await exited;
   assert.ok(kept > 0, 'the other thread was always first');

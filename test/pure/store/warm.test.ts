@@ -54,9 +54,11 @@ function filled(): Arena {
   full.put('https://a/tag', encodeFrame('https://a/tag', head({ freshUntilMs: 0, etag: '"1"' }), [Buffer.from('tag')]));
   full.put(
     'https://a/v',
-    encodeVariants('https://a/v', {
-      rows: [{ names: ['accept'], key: 'https://a/v\nvary accept=x', language: '', coding: 'identity' }],
-    }),
+    encodeVariants(
+      'https://a/v',
+      { rows: [{ names: ['accept'], key: 'https://a/v\nvary accept=x', language: '', coding: 'identity' }] },
+      NOW_MS,
+    ),
   );
   return full;
 }

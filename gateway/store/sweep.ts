@@ -1,0 +1,357 @@
+// Walks once over everything that stands in the arena while all threads go on, for counting and removing by what a frame
+// says of itself. It reads headers in place and copies nothing.
+//
+// A key keeps its slot in the index while eviction moves its record, so slots are what is counted: a copy of the index says
+// what there is, each slot is asked about once, and what moved meanwhile is looked for again by its slot. Records are read in
+// the order of memory, which is several times as fast as the order of the index: a bit per unit sorts a million of them. Each
+// is still a miss of the processor's caches, so those of a batch are touched first: then their misses overlap.
+
+import { LIMITS } from '../tables/limits.ts';
+import {
+  ArenaMemory,
+  CHAIN,
+  CHAIN_UNITS,
+  COMMIT,
+  ENTRY,
+  frameOffset,
+  HERE_BYTES,
+  KEY_BYTES,
+  KIND,
+  LIST_WORDS,
+  MAGIC,
+  PIECES,
+  UNITS,
+  WIDE,
+} from './arena-memory.ts';
+import { BYTES, CHAINS, ENTRIES, statWords } from './arena-stats.ts';
+import { isCodedKeyAt } from './coded-key.ts';
+import { Directory } from './directory.ts';
+import { FRAME_AT, FRAME_RESPONSE } from './frame.ts';
+import { UNIT_BYTES, UNIT_WORDS } from './layout.ts';
+import type { Stored } from './purges.ts';
+import { TAG_HASH_WORDS } from './tag-hash.ts';
+
+/** Slots, and bits, that are looked at in one go. */
+const STEP = 16_384;
+const BATCH = 32;
+/** Units of a record that are touched: its header, the key, and the frame's header for keys up to 150 bytes. */
+const TOUCHED_UNITS = 4;
+/** How often a slot is looked at anew when it changes meanwhile. */
+const TRIES = 4;
+
+/** What is asked about, in place. Valid only while it is being asked about. */
+export interface Swept extends Stored {
+  /** A stored response; else an index of variants. */
+  readonly isResponse: boolean;
+}
+
+/** 'count' what is stored; 'remove' it and count it; 'drop' = remove it uncounted. */
+export type SweepAction = 'skip' | 'count' | 'remove' | 'drop';
+
+type Ask = (found: Swept) => SweepAction;
+
+export interface SweepCount {
+  readonly objects: number;
+  /** Bytes of the arena that they take, or took. */
+  readonly bytes: number;
+}
+
+// What is known of a record that is to be removed: its units, and two bits.
+const COUNTED = 1;
+const CHAINED = 2;
+const FLAGS = 4;
+
+/** One walk of one thread. */
+export class Sweep {
+  readonly #memory: ArenaMemory;
+  readonly #directory: Directory;
+  readonly #stats: Float64Array;
+  readonly #doubles: Float64Array;
+  readonly #swept: { -readonly [name in keyof Swept]: Swept[name] };
+  readonly #firstSlot: number;
+  readonly #generations: readonly number[];
+  /** The index as it was, and a bit per unit that it points to. */
+  readonly #slots: Int32Array;
+  readonly #bits: Int32Array;
+  /** Records to remove, in order of their units: each the unit, and what is known of it. */
+  #removed: Int32Array = new Int32Array(2 * STEP);
+  #removedWords = 0;
+  readonly #batch: Int32Array = new Int32Array(BATCH);
+  /** Keeps the touches from being optimised away. */
+  #touched = 0;
+  /** Segments that were evicted while they were walked. */
+  readonly #lost = new Set<number>();
+  #objects = 0;
+  #bytes = 0;
+  /** Of the record read last. */
+  #kind = 0;
+
+  /** What is removed is counted out under `row`, which must be this thread's own. */
+  constructor(arena: SharedArrayBuffer, row: number) {
+    const memory = new ArenaMemory(arena);
+    const { layout, words } = memory;
+    this.#memory = memory;
+    this.#stats = statWords(arena, row);
+    this.#directory = new Directory(memory, this.#stats);
+    this.#doubles = new Float64Array(arena);
+    this.#firstSlot = layout.index * UNIT_WORDS;
+    this.#bits = new Int32Array((layout.units >> 5) + 1);
+    // Generations first: what a slot points to is of this one, or the segment counts as lost.
+    this.#generations = Array.from({ length: layout.segments }, (_, segment) => memory.generation(segment));
+    this.#slots = words.slice(this.#firstSlot, this.#firstSlot + layout.indexSlots);
+    this.#swept = {
+      isResponse: false,
+      storedMs: 0,
+      bytes: memory.bytes,
+      keyAt: 0,
+      keyLength: 0,
+      keyStep: 1,
+      words: memory.words,
+      tagsAt: 0,
+      tags: 0,
+    };
+  }
+
+  /**
+   * Asks about everything that stood in the arena when this was made, and does what is answered. Gives others a chance at every
+   * yield. Once.
+   */
+  *run(ask: Ask): Generator<void, SweepCount, void> {
+    yield* this.#mark();
+    for (let segment = 0; segment < this.#generations.length; segment++) {
+      this.#walk(segment, ask);
+      yield;
+    }
+    if (this.#removedWords > 0 || this.#lost.size > 0) yield* this.#settle(ask);
+    return { objects: this.#objects, bytes: this.#bytes };
+  }
+
+  /** Sets the bit of every unit that a slot points to. */
+  *#mark(): Generator<void, void, void> {
+    const slots = this.#slots;
+    const bits = this.#bits;
+    const directory = this.#directory;
+    for (let from = 0; from < slots.length; from += STEP) {
+      const to = Math.min(slots.length, from + STEP);
+      for (let slot = from; slot < to; slot++) {
+        // An empty slot sets the bit of unit 0, which is in no segment: cheaper than to ask, half of them being empty.
+        const unit = directory.unitOf(slots[slot] as number);
+        bits[unit >> 5] = (bits[unit >> 5] as number) | (1 << (unit & 31));
+      }
+      yield;
+    }
+  }
+
+  /** Asks about the records of a segment; the bits of those that are not to be removed go. */
+  #walk(segment: number, ask: Ask): void {
+    const memory = this.#memory;
+    const bits = this.#bits;
+    const start = memory.startOf(segment);
+    const end = start + memory.layout.segmentUnits;
+    const [objects, bytes, removed] = [this.#objects, this.#bytes, this.#removedWords];
+    const generation = this.#generations[segment] as number;
+    // Also a barrier: what was committed before the index was copied is seen from here on.
+    if (!memory.isStill(segment, generation)) return this.#lose(segment);
+    let batched = 0;
+    for (let at = start >> 5; at << 5 < end; at++) {
+      for (let left = bits[at] as number; left !== 0; left &= left - 1) {
+        const unit = (at << 5) + 31 - Math.clz32(left & -left);
+        if (unit < start || unit >= end) continue;
+        this.#batch[batched++] = unit;
+        if (batched < BATCH) continue;
+        this.#askAll(batched, end, generation, ask);
+        batched = 0;
+      }
+    }
+    this.#askAll(batched, end, generation, ask);
+    if (memory.isStill(segment, generation)) return;
+    // What was read is not what the slots meant.
+    this.#objects = objects;
+    this.#bytes = bytes;
+    this.#removedWords = removed;
+    this.#lose(segment);
+  }
+
+  /** Leaves a segment to `settle`. */
+  #lose(segment: number): void {
+    const start = this.#memory.startOf(segment);
+    this.#lost.add(segment);
+    for (let unit = start; unit < start + this.#memory.layout.segmentUnits; unit++)
+      this.#bits[unit >> 5] = (this.#bits[unit >> 5] as number) & ~(1 << (unit & 31));
+  }
+
+  /** Asks about the records of a batch; the bits of those that are not to be removed go. */
+  #askAll(batched: number, end: number, generation: number, ask: Ask): void {
+    const { words } = this.#memory;
+    const bits = this.#bits;
+    let touched = this.#touched;
+    for (let i = 0; i < batched; i++) {
+      // The last record of all may be shorter.
+      const record = Math.min((this.#batch[i] as number) * UNIT_WORDS, words.length - TOUCHED_UNITS * UNIT_WORDS);
+      for (let n = 0; n < TOUCHED_UNITS; n++) touched ^= words[record + n * UNIT_WORDS] as number;
+    }
+    this.#touched = touched;
+    for (let i = 0; i < batched; i++) {
+      const unit = this.#batch[i] as number;
+      if (this.#ask(unit, end, generation, ask)) continue;
+      bits[unit >> 5] = (bits[unit >> 5] as number) & ~(1 << (unit & 31));
+    }
+  }
+
+  /** Asks about the record at `unit`; true when it is to be removed. */
+  #ask(unit: number, end: number, generation: number, ask: Ask): boolean {
+    if (!this.#read(unit, end, generation)) return false;
+    const action = ask(this.#swept);
+    if (action === 'skip') return false;
+    const units = this.#memory.words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
+    // A chain that lost a piece cannot be read any more.
+    const isCounted = action !== 'drop' && (this.#kind === ENTRY || this.#isWhole(unit));
+    if (isCounted) this.#count(1, units);
+    if (action === 'count') return false;
+    if (this.#removedWords === this.#removed.length) {
+      const more = new Int32Array(2 * this.#removed.length);
+      more.set(this.#removed);
+      this.#removed = more;
+    }
+    this.#removed[this.#removedWords++] = unit;
+    this.#removed[this.#removedWords++] =
+      units * FLAGS + (isCounted ? COUNTED : 0) + (this.#kind === CHAIN ? CHAINED : 0);
+    return true;
+  }
+
+  #count(objects: number, units: number): void {
+    this.#objects += objects;
+    this.#bytes += objects * units * UNIT_BYTES;
+  }
+
+  /** Removes by slots, and asks again where a slot points elsewhere by now. */
+  *#settle(ask: Ask): Generator<void, void, void> {
+    const memory = this.#memory;
+    const { words } = memory;
+    const slots = this.#slots;
+    const bits = this.#bits;
+    const areLost = this.#lost.size > 0;
+    // All of them are removed, but those that turn out to be gone already.
+    for (let at = 0; at < this.#removedWords; at += 2) this.#countOut(1, this.#removed[at + 1] as number);
+    for (let from = 0; from < slots.length; from += STEP) {
+      const to = Math.min(slots.length, from + STEP);
+      for (let slot = from; slot < to; slot++) {
+        const word = slots[slot] as number;
+        const unit = this.#directory.unitOf(word);
+        if (unit > 0 && ((bits[unit >> 5] as number) & (1 << (unit & 31))) !== 0) {
+          if (Atomics.compareExchange(words, this.#firstSlot + slot, word, 0) === word) continue;
+          const known = this.#knownOf(unit);
+          this.#countOut(-1, known);
+          if ((known & COUNTED) !== 0) this.#count(-1, Math.floor(known / FLAGS));
+        } else if (!areLost || !this.#lost.has(memory.segmentOf(unit))) continue;
+        this.#again(this.#firstSlot + slot, ask);
+      }
+      yield;
+    }
+  }
+
+  /** Asks about what a slot points to now. */
+  #again(slot: number, ask: Ask): void {
+    const memory = this.#memory;
+    for (let tries = 0; tries < TRIES; tries++) {
+      const word = Atomics.load(memory.words, slot);
+      if (word === 0) return;
+      const unit = this.#directory.unitOf(word);
+      const segment = memory.segmentOf(unit);
+      if (segment < 0) return;
+      const generation = memory.generation(segment);
+      const end = memory.startOf(segment) + memory.layout.segmentUnits;
+      if (memory.isStill(segment, generation) && this.#read(unit, end, generation)) {
+        const action = ask(this.#swept);
+        const units = memory.words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
+        const isWhole = this.#kind === ENTRY || this.#isWhole(unit);
+        if (memory.isStill(segment, generation)) {
+          if (action === 'skip') return;
+          if (action === 'count' || this.#directory.clear(slot, word)) {
+            if (action !== 'drop' && isWhole) this.#count(1, units);
+            return;
+          }
+        }
+      }
+      if (Atomics.load(memory.words, slot) === word) return;
+    }
+  }
+
+  /** What is known of the record at `unit`; they stand in order. */
+  #knownOf(unit: number): number {
+    let low = 0;
+    let high = this.#removedWords / 2 - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#removed[2 * middle] as number) < unit) low = middle + 1;
+      else high = middle;
+    }
+    return this.#removed[2 * low + 1] as number;
+  }
+
+  #countOut(entries: number, known: number): void {
+    const stats = this.#stats;
+    stats[ENTRIES] = (stats[ENTRIES] as number) - entries;
+    stats[BYTES] = (stats[BYTES] as number) - entries * Math.floor(known / FLAGS) * UNIT_BYTES;
+    if ((known & CHAINED) !== 0) stats[CHAINS] = (stats[CHAINS] as number) - entries;
+  }
+
+  /** Reads the record at `unit` of a segment up to `end`; false when there is none of this generation, or it does not hold together. */
+  #read(unit: number, end: number, generation: number): boolean {
+    const memory = this.#memory;
+    const { words } = memory;
+    const swept = this.#swept;
+    const record = unit * UNIT_WORDS;
+    const kind = (words[record + KIND] as number) & ~WIDE;
+    // As ArenaMemory.isRecord, but for the atomic load, which costs more than all the rest: who asks has made sure that what was
+    // written before its slot is seen, and asks afterwards whether the segment still is the same.
+    if (words[record + COMMIT] !== generation || words[record + MAGIC] !== memory.secret) return false;
+    if (kind !== ENTRY && kind !== CHAIN) return false;
+    if (unit + (words[record + UNITS] as number) > end) return false;
+    const keyBytes = words[record + KEY_BYTES] as number;
+    let frameBytes = words[record + HERE_BYTES] as number;
+    const offset = frameOffset(keyBytes);
+    if (!(keyBytes >= 0 && frameBytes >= 0 && offset + frameBytes <= (words[record + UNITS] as number) * UNIT_BYTES))
+      return false;
+    let frameAt = unit * UNIT_BYTES + offset;
+    if (kind === CHAIN && frameBytes === 0) {
+      // The frame begins in the first piece.
+      const list = this.#directory.listAt(unit);
+      if (list < 0 || !this.#isKept(list)) return false;
+      frameAt = ((words[list] as number) + 1) * UNIT_BYTES;
+      frameBytes = words[list + 2] as number;
+    }
+    if (frameBytes < FRAME_AT.tagHashes || frameAt + frameBytes > words.length * 4) return false;
+    const tags = words[(frameAt + FRAME_AT.tags) >>> 2] as number;
+    if (!(tags >= 0 && tags <= LIMITS.tags && FRAME_AT.tagHashes + 4 * TAG_HASH_WORDS * tags <= frameBytes))
+      return false;
+    const step = ((words[record + KIND] as number) & WIDE) === 0 ? 1 : 2;
+    this.#kind = kind;
+    swept.storedMs = this.#doubles[(frameAt + FRAME_AT.storedMs) / 8] as number;
+    swept.keyAt = (unit + 1) * UNIT_BYTES;
+    swept.keyLength = keyBytes / step;
+    swept.keyStep = step;
+    // The kind is the high half of its word.
+    swept.isResponse =
+      (words[(frameAt + FRAME_AT.kind) >>> 2] as number) >>> 16 === FRAME_RESPONSE &&
+      !isCodedKeyAt(swept.bytes, swept.keyAt, swept.keyLength, step);
+    swept.tagsAt = (frameAt + FRAME_AT.tagHashes) / 4;
+    swept.tags = tags;
+    return true;
+  }
+
+  /** Whether no piece of the chain at `unit` was evicted. */
+  #isWhole(unit: number): boolean {
+    const list = this.#directory.listAt(unit);
+    if (list < 0) return false;
+    const end = list + LIST_WORDS * (this.#memory.words[unit * UNIT_WORDS + PIECES] as number);
+    for (let piece = list; piece < end; piece += LIST_WORDS) if (!this.#isKept(piece)) return false;
+    return true;
+  }
+
+  #isKept(piece: number): boolean {
+    const memory = this.#memory;
+    const segment = memory.segmentOf(memory.words[piece] as number);
+    return segment >= 0 && memory.generation(segment) === memory.words[piece + 1];
+  }
+}
