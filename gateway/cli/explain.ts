@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { Explanation } from '../request/explain.ts';
-import { type AdminFlags, addAdminFlags, askAdmin } from './admin-client.ts';
+import { type AdminFlags, addAdminFlags, askAdmin } from './admin.ts';
 import { EXIT, type Finish, type Host } from './host.ts';
 
 const EXAMPLES = `
@@ -51,12 +51,15 @@ async function explain(method: string, url: string, flags: Flags, host: Host): P
     }
     headers.push([line.slice(0, colon).trim(), line.slice(colon + 1).trim()]);
   }
-  const answer = await askAdmin(flags, '/api/explain', { method, url, headers }, host);
-  if (!answer.ok) {
-    host.writeError(`sluice: ${answer.problem}\n`);
-    return answer.exit;
+  const result = await askAdmin('/api/explain', { method, url, headers }, flags, host);
+  if ('code' in result) return result.code;
+  const { status, body } = result.answer;
+  if (status !== 200) {
+    const { title } = body as { readonly title?: string };
+    host.writeError(`sluice: ${title ?? `the gateway answered ${status}`}\n`);
+    return status === 400 ? EXIT.usage : EXIT.runtime;
   }
-  const explanation = answer.body as Explanation;
+  const explanation = body as Explanation;
   host.writeOut(flags.json === true ? `${JSON.stringify(explanation, null, 2)}\n` : formatExplanation(explanation));
   return EXIT.ok;
 }

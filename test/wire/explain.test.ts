@@ -158,9 +158,9 @@ test('the command says why an answer was not stored', async () => {
 test('the command names what is wrong with it', async () => {
   for (const [args, code, message] of [
     [['GET', '/v1', ...admin()], 2, /url must be an address/],
-    [['GET', url(), '--admin', 'nowhere'], 2, /must be an address such as/],
-    [['GET', url(), '--admin', '127.0.0.1:1'], 1, /no gateway runs there/],
-    [['GET', url(), ...admin(), '--token', 'wrong'], 1, /the admin token is wrong/],
+    [['GET', url(), '--admin', 'nowhere'], 2, /is no address such as/],
+    [['GET', url(), '--admin', '127.0.0.1:1'], 1, /no gateway answers on/],
+    [['GET', url(), ...admin(), '--token', 'wrong'], 1, /it has another token/],
     [['GET', url(), ...admin(), '-H', 'nonsense'], 2, /must be a field such as/],
     [['GET', url(), '-c', 'missing.yaml'], 78, /missing\.yaml/],
     [['GET'], 2, /missing required argument 'url'/],
