@@ -139,7 +139,7 @@ test('the command explains a request that is not made, and asks nobody', async (
   await get();
   const warm = await cli('GET', url(), ...admin());
   assert.match(warm.text, /^verdict {5}hit$/m);
-  assert.match(warm.text, /200, 2 bytes, age 0 s, fresh for 5\d s more \(by the word of the origin\)/);
+  assert.match(warm.text, /200, 2 bytes, age \d s, fresh for 5\d s more \(by the word of the origin\)/);
   assert.match(warm.text, /while it is fetched anew \d+ s/);
   const wanted = await cli('GET', url(), ...admin(), '-H', 'Cache-Control: no-cache', '--json');
   const explanation = JSON.parse(wanted.text) as Explanation;
