@@ -9,7 +9,8 @@ import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, 
 import { MAX_OBJECT_BYTES, rulesOf } from './vocabulary.ts';
 
 /** Lifetimes that nobody can read in two ways. */
-const CLEAR = /^(?:(?:public|max-age=\d{1,9}|s-maxage=\d{1,9}|stale-while-revalidate=\d+|stale-if-error=\d+)(?:, |$))*$/;
+const CLEAR =
+  /^(?:(?:public|max-age=\d{1,9}|s-maxage=\d{1,9}|stale-while-revalidate=\d+|stale-if-error=\d+)(?:, |$))*$/;
 const CLEAR_STATUSES = [200, 203, 204, 301, 404];
 const ERRORS = [500, 502, 503, 504];
 /** A failure is remembered for so long, ms (tables/limits.ts). */
@@ -55,13 +56,12 @@ export class Liveness {
     const sure = url.sure;
     const stored = sure?.at(-1);
     if (sure === null || stored === undefined || this.#tight || !isSimple(client)) return;
-    if (keyOfClient(client) !== keyOfClient(stored.exchange.client)) return;
-    if (variesBetween(stored.kept.fields, client.fields, stored.exchange.client.fields) !== null) return;
+    if (!selects(client, stored)) return;
     const rules = rulesOf(client.target);
     const left = lifetime(stored.kept, rules, client.atMs);
     const { whileRevalidateMs } = staleWindows(stored.kept, rules, left.source);
     // Times are stored as whole ms.
-    if (left.least + whileRevalidateMs > 1) this.#mustHit.set(client, sure);
+    if (Math.floor(left.least) + whileRevalidateMs > 0) this.#mustHit.set(client, sure);
     else if (isPlain(client)) this.#haveStale.set(client, sure);
   }
 
@@ -83,15 +83,13 @@ export class Liveness {
   }
 
   headCame(exchange: ExchangeRecord): void {
-    if (exchange.method === 'GET' || exchange.method === 'HEAD') this.#urlOf(exchange.target).sure = null;
+    if (!changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
   }
 
   exchangeEnded(exchange: ExchangeRecord): void {
-    if (exchange.method !== 'GET' && exchange.method !== 'HEAD') return;
     const url = this.#urlOf(exchange.target);
-    const failed = exchange.headSeq === 0;
-    // What failed without a head changed nothing.
-    if (!failed) url.sure = url.beside.has(exchange) ? null : this.#storedBy(exchange, url.before.get(exchange) ?? null);
+    if (!changesNothing(exchange))
+      url.sure = url.beside.has(exchange) ? null : this.#storedBy(exchange, url.before.get(exchange) ?? null);
   }
 
   purged(): void {
@@ -117,12 +115,18 @@ export class Liveness {
     const failed = chain.length === 0 || (chain.length === 1 && ERRORS.includes(answer.status));
     if (stale === undefined || !failed) return null;
     // Another client's exchange may have replaced it meanwhile.
-    if (this.#urlOf(client.target).exchanges.some(({ headSeq, client: other }) => headSeq > client.seq && other !== client))
+    if (
+      this.#urlOf(client.target).exchanges.some(
+        ({ headSeq, client: other }) => headSeq > client.seq && other !== client,
+      )
+    )
       return null;
     if (this.#reference.isPurgedSince(client.target, stale.exchange.client.atMs)) return null;
     const left = lifetime(stale.kept, rulesOf(client.target), answer.atMs);
     const { ifErrorMs } = staleWindows(stale.kept, rulesOf(client.target), left.source);
-    return left.least + ifErrorMs > 1 ? `message ${stale.message.n} may stand in for this failure (RFC 5861 4)` : null;
+    return Math.floor(left.least) + ifErrorMs > 0
+      ? `message ${stale.message.n} may stand in for this failure (RFC 5861 4)`
+      : null;
   }
 
   /** What should have happened by the end of a step, or null. */
@@ -136,7 +140,8 @@ export class Liveness {
     }
     for (const client of this.#gotStale.splice(0)) {
       const isFetched = this.#urlOf(client.target).exchanges.some(
-        ({ seq, endSeq, endMs }) => seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS,
+        ({ method, seq, endSeq, endMs }) =>
+          method === 'GET' && (seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS),
       );
       if (!isFetched) return `client ${client.n} got something stale that nobody fetches anew (RFC 5861 3)`;
     }
@@ -158,7 +163,7 @@ export class Liveness {
     if (state !== 'ended' || message === null || method !== 'GET' || !isPlain(client)) return null;
     if (this.#reference.isPurgedSince(target, client.atMs)) return null;
     const base = message.status === 304 ? (before?.at(-1) ?? null) : null;
-    if (message.status === 304 && base === null) return null;
+    if (message.status === 304 && (base === null || !selects(client, base))) return null;
     const after = stateAfter(base, exchange, message);
     if (base !== null && !confirms(after, base)) return null;
     const { kept } = after;
@@ -176,8 +181,20 @@ export class Liveness {
   }
 }
 
+/** It leaves what is stored as it is: other methods, failures without a head, and errors that nobody waits for. */
+function changesNothing({ method, headSeq, message, client }: ExchangeRecord): boolean {
+  if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
+  return message.status >= 500 && client.answer !== null;
+}
+
 function keyOfClient(client: ClientRecord): string {
   return keyOf(client.target, client.fields, rulesOf(client.target));
+}
+
+/** Whether this is the response that the request selects. */
+function selects(client: ClientRecord, { kept, exchange }: State): boolean {
+  if (keyOfClient(client) !== keyOfClient(exchange.client)) return false;
+  return variesBetween(kept.fields, client.fields, exchange.client.fields) === null;
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');

@@ -153,7 +153,7 @@ export async function search(wanted: Search): Promise<{ readonly runs: number; r
     const scenario = result.counterexample?.[0];
     if (!result.failed || scenario === undefined) continue;
     const fault = await run(scenario);
-    const again = `npm run model -- --seed ${seed} --steps ${wanted.steps}`;
+    const again = `npm run model -- --seed ${seed} --runs ${batch} --steps ${wanted.steps}`;
     const text = fault === null ? 'it does not fail again: the scenario is not deterministic' : fault.transcript;
     return { runs, found: `${text}\n${fault === null ? '' : `✗ ${fault.why}\n`}\n${again}` };
   }

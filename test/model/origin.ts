@@ -6,7 +6,7 @@ import type { Fields } from '../../gateway/http/fields.ts';
 import { fieldOf } from '../../gateway/http/fields.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
 import type { ClientRecord, ExchangeRecord, MessageRecord } from './records.ts';
-import { type Around as Surroundings, Running } from './running.ts';
+import { DATE_WHEN_SENT, httpDate, Running, type Around as Surroundings } from './running.ts';
 import { hasItAlready, partOf, sameAsIfRange } from './selected.ts';
 import { ANSWERS, type Behaviour, plainest } from './vocabulary.ts';
 
@@ -23,9 +23,6 @@ export interface Around extends Surroundings {
   /** Whose request this is, by the id that the gateway gave it. */
   clientOf(requestId: string): ClientRecord;
 }
-
-/** IMF-fixdate. */
-export const httpDate = (ms: number): string => new Date(Math.floor(ms / 1000) * 1000).toUTCString();
 
 export class Origin {
   readonly exchanges: ExchangeRecord[];
@@ -156,14 +153,13 @@ export class Origin {
   }
 
   #head(n: number, behaviour: Behaviour, has: Representation): string[] {
-    const { control, expires, age, date, validators, vary, more } = behaviour;
+    const { control, age, date, validators, vary, more } = behaviour;
     const nowMs = this.#around.now();
     const head = ['content-type', 'text/plain', `x-m${n}`, '1', 'x-secret', `s${n}`];
     if (date === 'garbage') head.push('date', 'yesterday');
-    else if (date !== 'none') head.push('date', httpDate(nowMs + date * 1000));
-    head.push(...control);
-    if (typeof expires === 'string') head.push('expires', expires);
-    else if (expires !== null) head.push('expires', httpDate(nowMs + expires * 1000));
+    else if (date === 'sent') head.push('date', DATE_WHEN_SENT);
+    else if (date !== 'none') head.push('date', httpDate(nowMs + (date === 'asked' ? 0 : date * 1000)));
+    head.push(...control.map((text) => (text.startsWith('@') ? httpDate(nowMs + Number(text.slice(1)) * 1000) : text)));
     if (age !== null) head.push('age', age);
     if (validators === 'etag' || validators === 'etag and date') head.push('etag', `"v${has.version}"`);
     if (validators === 'weak') head.push('etag', `W/"v${has.version}"`);

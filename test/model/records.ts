@@ -55,7 +55,8 @@ export interface MessageRecord {
   /** The number of its exchange; the answer carries it as the field "x-m" with this number. */
   readonly n: number;
   readonly status: number;
-  readonly fields: Fields;
+  /** Final when the head is sent. */
+  fields: Fields;
   /** The whole representation it speaks of, and how much of that it brings. */
   readonly whole: Buffer;
   readonly body: Buffer;

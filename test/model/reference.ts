@@ -6,10 +6,10 @@ import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, MessageRecord, PurgeRecord } from './records.ts';
 import {
   ageMs,
+  isOurs,
   type Kept,
   keyOf,
   mustNotStore,
-  isOurs,
   namesSomebody,
   reuse,
   urlOf,
@@ -22,7 +22,16 @@ import { rulesOf } from './vocabulary.ts';
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
 const FAILED_MS = 1_000;
 /** Fields of a stored response that every answer made of it has. */
-const CARRIED = ['cache-control', 'etag', 'last-modified', 'vary', 'expires', 'surrogate-key', 'set-cookie', 'location'];
+const CARRIED = [
+  'cache-control',
+  'etag',
+  'last-modified',
+  'vary',
+  'expires',
+  'surrogate-key',
+  'set-cookie',
+  'location',
+];
 const UNSAFE = ['POST', 'DELETE', 'PUT', 'PATCH'];
 
 /** One message that an answer is made of, and the stored response as it is after it. */
@@ -92,8 +101,7 @@ export class Reference {
   #noteInvalidation(client: ClientRecord, answer: AnswerRecord): void {
     if (!UNSAFE.includes(client.method) || answer.status < 200 || answer.status > 399) return;
     const said = ['location', 'content-location'].flatMap((name) => fieldsOf(answer.fields, name));
-    for (const target of [client.target, ...said])
-      this.#purges.push({ target, atMs: answer.atMs, seq: answer.seq });
+    for (const target of [client.target, ...said]) this.#purges.push({ target, atMs: answer.atMs, seq: answer.seq });
   }
 
   /** Whether anything of this target was invalidated at this time or later. */
@@ -154,7 +162,10 @@ export class Reference {
       if (exchange.client.asked.bodyBytes > 0) return `message ${message.n} answered a request with a body`;
       if (why !== null) return `message ${message.n} is not for others: ${why}`;
       const here = `message ${message.n}, which client ${reader.n} gets,`;
-      if (keyOf(exchange.target, exchange.client.fields, rules) !== keyOf(reader.target, reader.fields, rulesOf(reader.target)))
+      if (
+        keyOf(exchange.target, exchange.client.fields, rules) !==
+        keyOf(reader.target, reader.fields, rulesOf(reader.target))
+      )
         return `${here} answers another key`;
       const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields);
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
@@ -174,7 +185,8 @@ export class Reference {
     if (client.method !== 'GET' && client.method !== 'HEAD') return `a stored answer to ${client.method}`;
     if (client.asked.bodyBytes > 0) return 'a stored answer to a request with a body, which is in no key';
     if (fieldOf(client.fields, 'if-match') !== undefined) return "If-Match is the origin's to judge (4.3.2)";
-    if (first.exchange.state === 'failed' && first.exchange.endSeq < client.seq) return 'its body had broken off before the client came';
+    if (first.exchange.state === 'failed' && first.exchange.endSeq < client.seq)
+      return 'its body had broken off before the client came';
     if (!own) {
       const may = reuse(kept, client.fields, rules, answer.atMs);
       if (may.may === 'never') return `it must not be used: ${may.why}`;
@@ -190,13 +202,20 @@ export function stateAfter(before: State | null, exchange: ExchangeRecord, messa
   const { client, atMs, headMs } = exchange;
   const kept: Kept = {
     status: before?.kept.status ?? message.status,
-    fields: before === null ? message.fields : laidOver(before.kept.fields, message.fields),
+    fields: dated(before === null ? message.fields : laidOver(before.kept.fields, message.fields), headMs),
     requestFields: client.fields,
     askedFromMs: client.atMs,
     askedToMs: atMs,
     headMs,
   };
   return { exchange, message, kept };
+}
+
+/** RFC 9110 6.6.1: who receives a response without a Date that can be read gives it one. */
+function dated(fields: Fields, headMs: number): Fields {
+  if (!Number.isNaN(Date.parse(fieldOf(fields, 'date') ?? ''))) return fields;
+  const date = new Date(Math.floor(headMs / 1000) * 1000).toUTCString();
+  return [...fields.filter((_, i) => fields[i - (i % 2)] !== 'date'), 'date', date];
 }
 
 function laidOver(stored: Fields, fresh: Fields): Fields {
@@ -218,9 +237,9 @@ export function confirms({ exchange, message }: State, before: State): boolean {
 }
 
 /** The upstream's answer to this very request, as it came. */
-function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, message }: State): string | null {
+function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, message, kept }: State): string | null {
   const { status } = answer;
-  const known = status === 304 && message.status === 200 && hasItAlready(client.fields, message.fields);
+  const known = status === 304 && message.status === 200 && hasItAlready(client.fields, kept.fields);
   if (status !== message.status && !known) return `the status ${status} in place of ${message.status}`;
   const conditions = ['if-none-match', 'if-modified-since'];
   if (message.status === 304) {

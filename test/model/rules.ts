@@ -182,7 +182,9 @@ function selecting(name: string, fields: Fields): string {
   if (!name.startsWith('accept-')) return `is ${list.join(',')}`;
   const weighed = list.map((member) => {
     const [range = '', ...parameters] = member.toLowerCase().split(';');
-    const weight = parameters.map((text) => /^\s*q\s*=\s*([\d.]+)\s*$/.exec(text)?.[1]).find((text) => text !== undefined);
+    const weight = parameters
+      .map((text) => /^\s*q\s*=\s*([\d.]+)\s*$/.exec(text)?.[1])
+      .find((text) => text !== undefined);
     return `${range.trim()} ${weight === undefined ? 1 : Number(weight)}`;
   });
   return `is ${weighed.sort().join(',')}`;

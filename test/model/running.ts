@@ -11,6 +11,12 @@ export interface Around {
   nextSeq(): number;
 }
 
+/** IMF-fixdate. */
+export const httpDate = (ms: number): string => new Date(Math.floor(ms / 1000) * 1000).toUTCString();
+
+/** Stands for the Date of the moment at which a head is sent. */
+export const DATE_WHEN_SENT = 'now';
+
 /** One attempt of the gateway, and how far the upstream's answer to it is. */
 export class Running implements Attempt {
   readonly exchange: ExchangeRecord;
@@ -110,6 +116,7 @@ export class Running implements Attempt {
     const { exchange } = this;
     exchange.state = 'body';
     exchange.headMs = this.#around.now();
+    message.fields = message.fields.map((text) => (text === DATE_WHEN_SENT ? httpDate(exchange.headMs) : text));
     exchange.headSeq = this.#around.nextSeq();
     this.#around.watcher.headCame(exchange);
     this.#handlers.onHead(message.status, message.fields);

@@ -24,9 +24,10 @@ import { LIMITS } from '../../gateway/tables/limits.ts';
 import { createClock } from '../helpers/clock.ts';
 import { configOf } from '../helpers/config.ts';
 import { ModelClient } from './client.ts';
-import { httpDate, Origin } from './origin.ts';
+import { Origin } from './origin.ts';
 import type { ClientRecord, ExchangeRecord, Watcher } from './records.ts';
 import { urlOf } from './rules.ts';
+import { httpDate } from './running.ts';
 import type { Scenario, Step } from './scenario.ts';
 import { ANSWERS, type Asked, type Behaviour, CONFIG, HOST, rulesOf } from './vocabulary.ts';
 
@@ -57,7 +58,7 @@ export class World {
   readonly #watcher: Watcher;
   readonly #clock = createClock();
   readonly #workers: readonly Worker[];
-  readonly #fillWords: BigUint64Array;
+  readonly #fillWords: Uint32Array;
   readonly #finished = new Map<string, number>();
   #seq = 0;
   #lastSeq = 0;
@@ -73,7 +74,7 @@ export class World {
       purges: createPurgeMemory(),
       hitForMiss: createHitForMissMemory(),
     };
-    this.#fillWords = new BigUint64Array(memory.fills, 0, FILL_PLACES);
+    this.#fillWords = new Uint32Array(memory.fills, 0, 2 * FILL_PLACES);
     const rnd = chance(scenario.chance);
     this.#workers = Array.from({ length: WORKERS }, (_, row) => this.#createWorker(config, memory, row, rnd));
   }
@@ -93,7 +94,11 @@ export class World {
     switch (step.kind) {
       case 'ask': {
         const { slow, held, bodyBytes } = step.asked;
-        const more = [slow ? 'slow' : '', held === 'no' ? '' : `held at the ${held}`, bodyBytes > 0 ? 'with a body' : ''];
+        const more = [
+          slow ? 'slow' : '',
+          held === 'no' ? '' : `held at the ${held}`,
+          bodyBytes > 0 ? 'with a body' : '',
+        ];
         return ['a client asks worker', step.worker, ...more].join(' ').trimEnd();
       }
       case 'say': {
@@ -146,7 +151,9 @@ export class World {
       expect(`lent.bytes of worker ${row}`, state.lent.bytes, 0);
       expect('bodies that grow in the arena', state.store.stats().growing, 0);
     });
-    expect('places of the fill table that are taken', this.#fillWords.filter((word) => word !== 0n).length, 0);
+    let taken = 0;
+    for (const word of this.#fillWords) if (word !== 0) taken++;
+    expect('words of the fill table that are taken', taken, 0);
     for (const { record } of this.clients) {
       const times = this.#finished.get(String(record.n)) ?? 0;
       expect(`how often client ${record.n}'s request finished`, times, 1);
