@@ -6,6 +6,7 @@ import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.t
 import { type Fields, fieldOf, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
+import { bornMs } from '../policy/freshness.ts';
 import { variantKey } from '../policy/key.ts';
 import { isServerError } from '../policy/serving.ts';
 import { mayStore, type StoreVerdict } from '../policy/storing.ts';
@@ -355,7 +356,7 @@ export class Fetch implements Source, Filling {
       rules: plan.rules,
     });
     // Not to be stored any more: this one answer still carries what the 304 said.
-    const head = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
+    const head = verdict.store ? verdict.head : this.#confirmed(stale.head, fields);
     const storing = verdict.store && plan.key !== null && !this.#purged();
     // The 304 may have brought another Vary, and with it another key.
     const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
@@ -367,6 +368,12 @@ export class Fetch implements Source, Filling {
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
+  }
+
+  /** What answers this one request: the stored head with what the 304 said, its age included. */
+  #confirmed(stored: StoredHead, received: Fields): StoredHead {
+    const fields = mergedFields(stored, received);
+    return { ...stored, fields, bornMs: bornMs(fields, this.startedMs, this.headMs) };
   }
 
   #onData(chunk: Buffer): void {

@@ -101,7 +101,9 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
   const claim = state.fillTable.claim(hashKey(entry.key));
   if (claim !== null && !('lead' in claim)) return false;
   const plan = planOf(x, { key, fillKey: entry.key, lead: claim?.lead ?? null, stale: entry });
-  new Fetch({ ...plan, background: true }, nowMs).start(null);
+  // HEAD brings no body, and a 304 to it says nothing about one: what is fetched anew is what a GET gets.
+  const request = plan.request.method === 'HEAD' ? { ...plan.request, method: 'GET' } : plan.request;
+  new Fetch({ ...plan, request, background: true }, nowMs).start(null);
   return true;
 }
 
@@ -142,7 +144,8 @@ function shared(
 /** Joins whoever fetches this already, here or in another worker, or takes the lead. */
 function joinOrLead(x: Exchange, fillKey: string): RequestState {
   const { state } = x.runtime;
-  const running = state.fills.running(fillKey);
+  const found = state.fills.running(fillKey);
+  const running = found !== undefined && isOutdated(x, found.startedMs) ? undefined : found;
   if (running?.outcome.kind === 'pending' && running.waiting >= LIMITS.waitersPerFill) return 'fetch';
   if (running !== undefined && isJoinable(running)) {
     x.fetch = running;
@@ -158,6 +161,11 @@ function joinOrLead(x: Exchange, fillKey: string): RequestState {
   mirror.start();
   x.fetch = mirror;
   return 'wait';
+}
+
+/** It began before this was invalidated: it answers nobody who may have come after that (RFC 9111 4.4). */
+function isOutdated(x: Exchange, beganMs: number): boolean {
+  return x.key !== null && x.runtime.state.purges.isPurged(x.key, beganMs);
 }
 
 /** Whoever joins now gets the whole answer. */
@@ -187,16 +195,16 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
   x.outcomeArrived = null;
   const { outcome } = fetch;
   if (outcome.kind === 'validated' || (outcome.kind === 'head' && outcome.storing !== null)) {
+    // A mirror began later than what it mirrors.
+    const beganMs = outcome.kind === 'head' ? (outcome.storing?.head.storedMs ?? 0) : fetch.startedMs;
+    if (isOutdated(x, beganMs)) return lookAgain(x);
     const next = followerTakes(x, fetch, outcome);
     if (next !== null) return next;
   }
   // A failure of the one who fetched is not everybody's: one of those who waited tries anew. What another worker fetched
   // may be in the store by now.
-  if ((outcome.kind === 'failed' && x.waits < MOST_WAITS) || (outcome.kind === 'over' && outcome.look)) {
-    x.follows = false;
-    x.fetch = null;
-    return 'look';
-  }
+  if ((outcome.kind === 'failed' && x.waits < MOST_WAITS) || (outcome.kind === 'over' && outcome.look))
+    return lookAgain(x);
   if (outcome.kind === 'failed') {
     x.follows = false;
     return x.fail(outcome.error, outcome.detail);
@@ -204,6 +212,12 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
   if (outcome.kind === 'stale' && x.ifError && x.hold(outcome.entry)) return staleAfterError(x, outcome);
   if (outcome.kind === 'head' && outcome.storing === null) x.reason = outcome.reason;
   return goAlone(x);
+}
+
+function lookAgain(x: Exchange): RequestState {
+  x.follows = false;
+  x.fetch = null;
+  return 'look';
 }
 
 /** What another's fetch brought is this request's answer too, or null. */
@@ -232,7 +246,9 @@ function followerTakes(
     if (fetch.body?.fromStart !== true) return null;
   }
   if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
-  if (outcome.kind === 'validated' && !x.hold(outcome.entry)) return null;
+  if (outcome.kind === 'validated') {
+    if (!x.hold(outcome.entry)) return null;
+  } else x.entry = null;
   x.cacheWord = 'collapsed';
   return 'deliver';
 }
