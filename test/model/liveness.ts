@@ -6,7 +6,7 @@ import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import { confirms, type Reference, type State, stateAfter } from './reference.ts';
 import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
-import { MAX_OBJECT_BYTES, rulesOf } from './vocabulary.ts';
+import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
 /** Lifetimes that nobody can read in two ways. */
 const CLEAR =
@@ -168,7 +168,10 @@ export class Liveness {
     if (base !== null && !confirms(after, base)) return null;
     const { kept } = after;
     const rules = rulesOf(target);
+    // Beyond cache.variants nothing more is stored, and old ones count until they are seen to be gone.
+    const variants = this.#urlOf(target).exchanges.filter((other) => hasField(other.message?.fields ?? [], 'vary'));
     const isClear =
+      variants.length <= VARIANTS &&
       CLEAR.test(fieldsOf(kept.fields, 'cache-control').join(', ')) &&
       CLEAR_STATUSES.includes(kept.status) &&
       !hasField(kept.fields, 'set-cookie') &&

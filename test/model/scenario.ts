@@ -43,7 +43,7 @@ interface Theme {
 /** A draw for every part, before the theme says from what. */
 type Draws<T> = { readonly [K in keyof T]: number };
 
-const MOST_TOPICS = 5;
+const MOST_TOPICS = 6;
 
 /**
  * With all words at once hardly two of them would ever meet: so each scenario has a few topics, of which it makes much. How
@@ -51,7 +51,7 @@ const MOST_TOPICS = 5;
  */
 function uses<T extends object>(words: Words<T>, always: readonly (keyof T)[]): fc.Arbitrary<Uses<T>> {
   const names = Object.keys(words) as (keyof T)[];
-  const chosen = fc.subarray(names, { maxLength: MOST_TOPICS });
+  const chosen = fc.subarray(names, { minLength: 2, maxLength: MOST_TOPICS });
   const others = fc.record(
     Object.fromEntries(
       names.map((name) => [name, fc.array(fc.constantFrom(...words[name]), { minLength: 1, maxLength: 2 })]),

@@ -80,17 +80,17 @@ const ROUTES: readonly { readonly prefix: string; readonly cache: string; readon
 
 /** Larger bodies are not stored. */
 export const MAX_OBJECT_BYTES = 102_400;
+/** cache.variants: more of them are not stored. */
+export const VARIANTS = 3;
 /** cache.lock, in ms: how long a request waits for another's fetch. */
 export const LOCK_MS = 5_000;
-/** cache.hit_for_miss, in ms. */
-export const HIT_FOR_MISS_MS = 120_000;
 
 /** The gateway.yaml of every scenario. */
 export const CONFIG: string = [
   'version: 1',
   'listen: { http: ["127.0.0.1:0"] }',
   'upstreams: { api: { servers: ["http://127.0.0.1:1", "http://127.0.0.1:2"] } }',
-  `cache: { max_object: 100KiB, lock: ${LOCK_MS / 1000}s, hit_for_miss: ${HIT_FOR_MISS_MS / 1000}s }`,
+  `cache: { max_object: 100KiB, variants: ${VARIANTS}, lock: ${LOCK_MS / 1000}s }`,
   'routes:',
   ...ROUTES.map(({ prefix, cache }) => `  - { match: "${prefix}*", upstream: api, cache: ${cache} }`),
 ].join('\n');
@@ -234,7 +234,7 @@ export const REQUESTS: Words<Asked> = {
 };
 
 export const ANSWERS: Words<Behaviour> = {
-  status: [200, 404, 301, 302, 204, 203, 500, 503, 299],
+  status: [200, 404, 301, 302, 204, 203, 500, 503, 299, 206],
   control: [
     control('max-age=5'),
     control('max-age=60'),
@@ -264,6 +264,8 @@ export const ANSWERS: Words<Behaviour> = {
     control('max-age="10"'),
     control('MAX-AGE=10, x="a, max-age=99"'),
     control('max-age=5, max-age=60'),
+    control('max-age=60; public'),
+    control('max-age=60, private="x-secret'),
     control('max-age=99999999999'),
     control('must-revalidate'),
     control('public'),
@@ -285,7 +287,7 @@ export const ANSWERS: Words<Behaviour> = {
     ['content-location', '/plain/b'],
     ['location', '/plain/a'],
   ],
-  bytes: [20, 0, 1_000, 20_000, 70_000, 110_000],
+  bytes: [20, 70_000, 0, 1_000, 20_000, 70_000, 110_000],
   framing: ['length', 'chunked'],
   notModified: ['full', 'bare', 'other', 'never'],
   ranges: [false, true],
