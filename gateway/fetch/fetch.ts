@@ -7,6 +7,7 @@ import { mayBeConditional } from '../http/conditional.ts';
 import { type Fields, fieldOf, fieldsOf, hasField, withoutFields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
+import { bornMs } from '../policy/freshness.ts';
 import { staleSince } from '../policy/invalidate.ts';
 import { normaliseVary, variantKey } from '../policy/key.ts';
 import { combine, mayStoreRangeAnswer } from '../policy/parts.ts';
@@ -445,7 +446,7 @@ export class Fetch implements Source, Filling {
       rules: plan.rules,
     });
     // Not to be stored any more: this one answer still carries what the 304 said.
-    const merged = verdict.store ? verdict.head : { ...stale.head, fields: mergedFields(stale.head, fields) };
+    const merged = verdict.store ? verdict.head : this.#confirmed(stale.head, fields);
     // The fence, as above.
     const head = { ...merged, storedMs: this.#fenceMs };
     const fenced = verdict.store ? this.#fenced(head) : null;
@@ -463,6 +464,12 @@ export class Fetch implements Source, Filling {
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
+  }
+
+  /** What answers this one request: the stored head with what the 304 said, its age included. */
+  #confirmed(stored: StoredHead, received: Fields): StoredHead {
+    const fields = mergedFields(stored, received);
+    return { ...stored, fields, bornMs: bornMs(fields, this.startedMs, this.headMs) };
   }
 
   #onData(chunk: Buffer): void {

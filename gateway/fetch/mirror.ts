@@ -96,6 +96,13 @@ export class Mirror implements Filling, Source {
     this.#tell();
     this.#letGo();
     this.#pump();
+    await this.#awaitEnd();
+  }
+
+  /** When the fetch is over nobody joins any more, however slowly those read who did: what it brought is in the store. */
+  async #awaitEnd(): Promise<void> {
+    while (!this.#over && this.#follow.state() === 'growing') await this.#follow.changed('growing', LOOK_AGAIN_MS);
+    this.#state.fills.close(this.#fillKey, this);
   }
 
   /** Moves what is new from the arena to the readers, until it must wait. */

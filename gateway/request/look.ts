@@ -123,14 +123,15 @@ function staleForError(x: Exchange): RequestState {
 function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): boolean {
   const { state } = x.runtime;
   if (state.failedKeys.hasFailed(entry.key, nowMs) || state.backgroundFetches >= LIMITS.backgroundFetches) return false;
-  if (state.fills.running(entry.key) !== undefined) return false;
-  const lead = state.fillTable.lead(hashKey(entry.key));
+  const fillKey = meetingKey(x, entry.key);
+  if (state.fills.running(fillKey) !== undefined) return false;
+  const lead = state.fillTable.lead(hashKey(fillKey));
   if (lead === null) return false;
   if (isNewer(x, key, entry.head)) {
     lead.end('sealed');
     return false;
   }
-  const plan = planOf(x, { key, fillKey: entry.key, lead, stale: entry });
+  const plan = planOf(x, { key, fillKey, lead, stale: entry });
   // What is stored is the answer to a GET; a HEAD that reads it brings no body for it.
   const request = plan.request.method === 'HEAD' ? { ...plan.request, method: 'GET' } : plan.request;
   new Fetch({ ...plan, request, background: true }, nowMs).start(null);
@@ -254,11 +255,8 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
   }
   // A failure of the one who fetched is not everybody's: one of those who waited tries anew. What another worker fetched
   // may be in the store by now.
-  if ((outcome.kind === 'failed' && x.waits < MOST_WAITS) || (outcome.kind === 'over' && outcome.look)) {
-    x.follows = false;
-    x.fetch = null;
-    return 'look';
-  }
+  if ((outcome.kind === 'failed' && x.waits < MOST_WAITS) || (outcome.kind === 'over' && outcome.look))
+    return lookAgain(x);
   if (outcome.kind === 'failed') {
     x.follows = false;
     return x.fail(outcome.error, outcome.detail);
@@ -266,6 +264,12 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
   if (outcome.kind === 'stale' && x.ifError && x.hold(outcome.entry)) return staleAfterError(x, outcome);
   if (outcome.kind === 'head' && outcome.storing === null) x.reason = outcome.reason;
   return goAlone(x);
+}
+
+function lookAgain(x: Exchange): RequestState {
+  x.follows = false;
+  x.fetch = null;
+  return 'look';
 }
 
 /** What another's fetch brought is this request's answer too, or null. */
@@ -308,7 +312,9 @@ function followerTakes(
   }
   const verdict = mayServe(head, request, x.isPrivate, runtime.state.now(), route.cache.ignoreClientControl);
   if (verdict.serve !== 'fresh') return null;
-  if (outcome.kind === 'validated' && !x.hold(outcome.entry)) return null;
+  if (outcome.kind === 'validated') {
+    if (!x.hold(outcome.entry)) return null;
+  } else x.entry = null;
   x.cacheWord = 'collapsed';
   return 'deliver';
 }

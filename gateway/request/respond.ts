@@ -98,8 +98,9 @@ export function respondNotModified(x: Exchange, full: Fields): void {
 
 /** The upstream's head as it comes, its body following in the fetch. Returns false when no body will follow. */
 export function respondFetched(x: Exchange, outcome: HeadOutcome, nowMs: number, notModified: boolean): boolean {
-  const fields = [...outcome.fields];
   const head = outcome.storing?.head;
+  // What is withheld from the store is withheld from those who follow (private="set-cookie" is the leader's cookie).
+  const fields = [...(x.follows && head !== undefined ? head.fields : outcome.fields)];
   if (x.follows && head !== undefined) setField(fields, 'age', String(ageSeconds(head, nowMs)));
   if (head !== undefined && fieldOf(fields, 'date') === undefined) {
     const date = fieldOf(head.fields, 'date');

@@ -56,6 +56,7 @@ export class PurgeTable {
   readonly #bits: BigInt64Array;
   readonly #times: Float64Array;
   readonly #words: Int32Array;
+  #newestBits = 0n;
 
   constructor(memory: SharedArrayBuffer) {
     this.#memory = memory;
@@ -94,28 +95,29 @@ export class PurgeTable {
 
   /** When the newest purge was, read before everything that is read after it. */
   get newestFirst(): number {
-    scratchBits[0] = Atomics.load(this.#bits, NEWEST);
+    this.#newestBits = Atomics.load(this.#bits, NEWEST);
+    scratchBits[0] = this.#newestBits;
     return scratch[0] as number;
   }
 
   /** Makes a purge now out of what `write` puts, which may be called again with a later time. The time of the purge, ms. */
   purge(nowMs: number, write: (atMs: number) => void): number {
     for (;;) {
-      const newestMs = this.newestFirst;
-      const atMs = this.timeAfter(newestMs, nowMs);
+      const atMs = this.timeAfter(this.newestFirst, nowMs);
       write(atMs);
-      if (this.advance(newestMs, atMs)) return atMs;
+      if (this.advance(atMs)) return atMs;
     }
   }
 
   /** A time for a purge now: a clock that was set back must not make it older than what it is to end. */
   timeAfter(newestMs: number, nowMs: number): number {
-    return Math.max(nowMs, newestMs + TICK_MS);
+    // Never NaN, whatever stands there.
+    return newestMs + TICK_MS > nowMs ? newestMs + TICK_MS : nowMs;
   }
 
-  /** Ends a purge; false when another ended since NEWEST was that. */
-  advance(newestMs: number, toMs: number): boolean {
-    const from = bitsOf(newestMs);
+  /** Ends a purge; false when another ended since `newestFirst` was read. */
+  advance(toMs: number): boolean {
+    const from = this.#newestBits;
     if (Atomics.compareExchange(this.#bits, NEWEST, from, bitsOf(toMs)) !== from) return false;
     Atomics.add(this.#words, 2 * EPOCH, 1);
     return true;

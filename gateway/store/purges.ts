@@ -104,7 +104,7 @@ export class Purges {
       this.#put({ kind: 'url', text: key }, false, atMs);
       // While NEWEST stood still no purge came to an end that was not seen above; one that has written and not yet moved
       // NEWEST will find that it moved, and write again with a later time.
-      if (table.advance(newestMs, atMs + TICK_MS)) return atMs + TICK_MS;
+      if (table.advance(atMs + TICK_MS)) return atMs + TICK_MS;
     }
     this.add(key, nowMs);
     return null;

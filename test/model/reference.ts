@@ -1,0 +1,298 @@
+// The naive reference cache: it remembers everything that the upstream ever said and forgets nothing. For each answer that a client
+// got it finds out from which messages it was made (each leaves its number in a field "x-m…", and a 304's stays behind that
+// of what it confirmed) and says why the standard and our config do not allow it, or null. It predicts no hits.
+
+import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
+import type { AnswerRecord, ClientRecord, ExchangeRecord, MessageRecord, PurgeRecord } from './records.ts';
+import {
+  ageMs,
+  isOurs,
+  type Kept,
+  keyOf,
+  mustNotStore,
+  namesSomebody,
+  reuse,
+  urlOf,
+  variesBetween,
+  withheldFields,
+} from './rules.ts';
+import { hasItAlready, partOf, shapesOf } from './selected.ts';
+import { rulesOf } from './vocabulary.ts';
+
+/** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
+const FAILED_MS = 1_000;
+/** Fields of a stored response that every answer made of it has. */
+const CARRIED = [
+  'cache-control',
+  'etag',
+  'last-modified',
+  'vary',
+  'expires',
+  'surrogate-key',
+  'set-cookie',
+  'location',
+];
+const UNSAFE = ['POST', 'DELETE', 'PUT', 'PATCH'];
+
+/** One message that an answer is made of, and the stored response as it is after it. */
+export interface State {
+  readonly exchange: ExchangeRecord;
+  readonly message: MessageRecord;
+  readonly kept: Kept;
+}
+
+export class Reference {
+  readonly #exchanges: readonly ExchangeRecord[];
+  readonly #purges: PurgeRecord[] = [];
+
+  constructor(exchanges: readonly ExchangeRecord[]) {
+    this.#exchanges = exchanges;
+  }
+
+  purged(purge: PurgeRecord): void {
+    this.#purges.push(purge);
+  }
+
+  /** A client has a head: why it must not have it, or null. */
+  judge(client: ClientRecord, answer: AnswerRecord): string | null {
+    this.#noteInvalidation(client, answer);
+    const chain = this.chainOf(answer.fields);
+    if (chain === null) return 'it names a message that the upstream never sent';
+    if (chain.length === 0) return this.#judgeOwn(client, answer);
+    const last = chain.at(-1) as State;
+    const own = last.exchange.client === client;
+    if (own && chain.length === 1) return judgePassed(client, answer, last);
+    return this.#judgeLinks(client, chain, own) ?? this.#judgeReuse(client, answer, chain, own);
+  }
+
+  /** A client's answer is over: why it must not be these bytes, or null. */
+  judgeEnd(client: ClientRecord): string | null {
+    const { answer } = client;
+    if (answer === null) return client.end === 'left' ? null : 'it ended without an answer';
+    const chain = this.chainOf(answer.fields);
+    const first = chain?.[0];
+    if (first === undefined) return client.end === 'cut' ? 'an answer of our own broke off' : null;
+    const got = Buffer.concat(client.body);
+    const whole = wantedBody(client, answer, first);
+    if (whole === null) return `the status ${answer.status} in place of ${first.message.status}`;
+    const { exchange, message } = first;
+    const broke = message.cutAt !== null || exchange.state === 'failed';
+    if (client.end === 'clean' && !got.equals(whole)) return `a clean end after ${bytes(got)}, not ${bytes(whole)}`;
+    if (!got.equals(whole.subarray(0, got.length))) return `${bytes(got)}, not the beginning of ${bytes(whole)}`;
+    if (client.end === 'cut' && !broke) return `it broke off after ${bytes(got)} although the upstream gave all`;
+    return null;
+  }
+
+  /** The messages an answer is made of, each with what is known after it; null = one of them was never sent. */
+  chainOf(fields: Fields): State[] | null {
+    const states: State[] = [];
+    for (let i = 0; i < fields.length; i += 2) {
+      const n = /^x-m(\d+)$/.exec(fields[i] as string)?.[1];
+      if (n === undefined) continue;
+      const exchange = this.#exchanges[Number(n) - 1];
+      const message = exchange?.message ?? null;
+      if (exchange === undefined || message === null || exchange.headSeq === 0) return null;
+      states.push(stateAfter(states.at(-1) ?? null, exchange, message));
+    }
+    return states;
+  }
+
+  /** A later request must not get what began before this (RFC 9111 4.4). */
+  #noteInvalidation(client: ClientRecord, answer: AnswerRecord): void {
+    if (!UNSAFE.includes(client.method) || answer.status < 200 || answer.status > 399) return;
+    const said = ['location', 'content-location'].flatMap((name) => fieldsOf(answer.fields, name));
+    for (const target of [client.target, ...said]) this.#purges.push({ target, atMs: answer.atMs, seq: answer.seq });
+  }
+
+  /** Whether anything of this target was invalidated at this time or later. */
+  isPurgedSince(target: string, ms: number): boolean {
+    const rules = rulesOf(target);
+    return this.#purges.some(
+      (purge) => purge.atMs >= ms && (purge.target === null || urlOf(purge.target, rules) === urlOf(target, rules)),
+    );
+  }
+
+  /** Whether something that began then was invalidated before the client came. */
+  #isPurged(since: ExchangeRecord, before: ClientRecord): boolean {
+    const url = urlOf(since.target, rulesOf(since.target));
+    return this.#purges.some(
+      ({ target, seq }) =>
+        since.seq < seq && seq < before.seq && (target === null || urlOf(target, rulesOf(since.target)) === url),
+    );
+  }
+
+  /** The upstream failed for this URL while the client waited, or so shortly before that it is not asked again. */
+  #failedFor(client: ClientRecord, answer: AnswerRecord): boolean {
+    const rules = rulesOf(client.target);
+    return this.#exchanges.some((exchange) => {
+      const { message, state } = exchange;
+      if (urlOf(exchange.target, rules) !== urlOf(client.target, rules)) return false;
+      const isError = message !== null && exchange.headSeq > 0 && [500, 502, 503, 504].includes(message.status);
+      if (!isError && state !== 'failed' && state !== 'aborted') return false;
+      const [atMs, seq] = isError ? [exchange.headMs, exchange.headSeq] : [exchange.endMs, exchange.endSeq];
+      return seq < answer.seq && (seq > client.seq || atMs > client.atMs - FAILED_MS);
+    });
+  }
+
+  /** An answer that no message of the upstream is in: an error, a 504, a 416. */
+  #judgeOwn(client: ClientRecord, answer: AnswerRecord): string | null {
+    const wishes = fieldOf(client.fields, 'cache-control') ?? '';
+    if (answer.status === 504 && wishes.includes('only-if-cached')) return null;
+    if (answer.status === 416) {
+      const told = /^bytes \*\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '')?.[1];
+      const right = told !== undefined && partOf(client.fields, Number(told)) === 'none';
+      return right ? null : 'a 416 to a range that can be had';
+    }
+    if (![502, 503, 504].includes(answer.status)) return `nobody said ${answer.status}`;
+    return this.#failedFor(client, answer) ? null : 'an error although the upstream did not fail';
+  }
+
+  /** Whether every message on the way may have been kept for the request that came next. */
+  #judgeLinks(client: ClientRecord, chain: readonly State[], own: boolean): string | null {
+    for (const [i, state] of chain.entries()) {
+      const { exchange, message } = state;
+      const next = chain[i + 1];
+      if ((message.status === 304) !== i > 0) return `message ${message.n} is a ${message.status} at place ${i}`;
+      if (i > 0 && !confirms(state, chain[i - 1] as State))
+        return `the 304 of message ${message.n} speaks of something else`;
+      if (next === undefined && own) continue;
+      const reader = next?.exchange.client ?? client;
+      const rules = rulesOf(exchange.target);
+      const why = mustNotStore(state.kept, exchange.method, rules);
+      if (exchange.client.asked.bodyBytes > 0) return `message ${message.n} answered a request with a body`;
+      if (why !== null) return `message ${message.n} is not for others: ${why}`;
+      const here = `message ${message.n}, which client ${reader.n} gets,`;
+      if (
+        keyOf(exchange.target, exchange.client.fields, rules) !==
+        keyOf(reader.target, reader.fields, rulesOf(reader.target))
+      )
+        return `${here} answers another key`;
+      const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields);
+      if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
+      if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
+        return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
+      if (this.#isPurged(exchange, reader)) return `${here} began before a purge that came before the request`;
+      if (next !== undefined && (message.cutAt !== null || exchange.state === 'failed'))
+        return `message ${message.n} never came whole`;
+    }
+    return null;
+  }
+
+  #judgeReuse(client: ClientRecord, answer: AnswerRecord, chain: readonly State[], own: boolean): string | null {
+    const first = chain[0] as State;
+    const { kept } = chain.at(-1) as State;
+    const rules = rulesOf(client.target);
+    if (client.method !== 'GET' && client.method !== 'HEAD') return `a stored answer to ${client.method}`;
+    if (client.asked.bodyBytes > 0) return 'a stored answer to a request with a body, which is in no key';
+    if (fieldOf(client.fields, 'if-match') !== undefined) return "If-Match is the origin's to judge (4.3.2)";
+    if (first.exchange.state === 'failed' && first.exchange.endSeq < client.seq)
+      return 'its body had broken off before the client came';
+    if (!own) {
+      const may = reuse(kept, client.fields, rules, answer.atMs);
+      if (may.may === 'never') return `it must not be used: ${may.why}`;
+      if (may.may === 'if-error' && !this.#failedFor(client, answer))
+        return 'it is stale and stands in for a failure (RFC 5861 4), but the upstream did not fail';
+    }
+    return judgeShape(client, answer, first, kept) ?? judgeFields(answer, kept, own);
+  }
+}
+
+/** What is known after one more message: a response, or a 304's fields in place of the stored ones (RFC 9111 3.2, 4.3.4). */
+export function stateAfter(before: State | null, exchange: ExchangeRecord, message: MessageRecord): State {
+  const { client, atMs, headMs } = exchange;
+  const kept: Kept = {
+    status: before?.kept.status ?? message.status,
+    fields: dated(before === null ? message.fields : laidOver(before.kept.fields, message.fields), headMs),
+    requestFields: client.fields,
+    askedFromMs: client.atMs,
+    askedToMs: atMs,
+    headMs,
+  };
+  return { exchange, message, kept };
+}
+
+/** RFC 9110 6.6.1: who receives a response without a Date that can be read gives it one. */
+function dated(fields: Fields, headMs: number): Fields {
+  if (!Number.isNaN(Date.parse(fieldOf(fields, 'date') ?? ''))) return fields;
+  const date = new Date(Math.floor(headMs / 1000) * 1000).toUTCString();
+  return [...fields.filter((_, i) => fields[i - (i % 2)] !== 'date'), 'date', date];
+}
+
+function laidOver(stored: Fields, fresh: Fields): Fields {
+  // Age and Date say how old the message is that carries them.
+  const replaced = new Set(['age', 'date', ...fresh.filter((_, i) => i % 2 === 0)]);
+  const kept: string[] = [];
+  for (let i = 0; i < stored.length; i += 2)
+    if (!replaced.has(stored[i] as string)) kept.push(stored[i] as string, stored[i + 1] as string);
+  return [...kept, ...fresh];
+}
+
+/** Whether a 304 answers a request that asked about this response, and names no other (RFC 9111 4.3.4). */
+export function confirms({ exchange, message }: State, before: State): boolean {
+  const etag = fieldOf(before.kept.fields, 'etag');
+  const named = fieldOf(message.fields, 'etag');
+  const opaque = (tag: string): string => tag.replace(/^W\//, '');
+  if (etag !== undefined && named !== undefined && opaque(etag) !== opaque(named)) return false;
+  return hasItAlready(exchange.fields, before.kept.fields);
+}
+
+/** The upstream's answer to this very request, as it came. */
+function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, message, kept }: State): string | null {
+  const { status } = answer;
+  const known = status === 304 && message.status === 200 && hasItAlready(client.fields, kept.fields);
+  if (status !== message.status && !known) return `the status ${status} in place of ${message.status}`;
+  const conditions = ['if-none-match', 'if-modified-since'];
+  if (message.status === 304) {
+    const asked = conditions.some((name) => fieldOf(client.fields, name) !== undefined);
+    if (!asked || !conditions.every((name) => sameLines(name, client.fields, exchange.fields)))
+      return 'a 304 to a question that the client did not ask';
+  }
+  for (const name of CARRIED) if (!sameLines(name, answer.fields, message.fields)) return `another ${name}`;
+  return null;
+}
+
+function judgeShape(client: ClientRecord, answer: AnswerRecord, { message }: State, kept: Kept): string | null {
+  const shapes = shapesOf(client, { status: kept.status, fields: kept.fields, whole: message.whole });
+  const range = fieldOf(answer.fields, 'content-range') ?? '';
+  const allowed = shapes.some(({ status, contentRange }) => status === answer.status && contentRange === range);
+  const wanted = shapes.map(({ status, contentRange }) => `${status} ${contentRange}`.trim()).join(' or ');
+  return allowed ? null : `${answer.status} ${range} where ${wanted} is right`;
+}
+
+function judgeFields(answer: AnswerRecord, kept: Kept, own: boolean): string | null {
+  const age = ageMs(kept, answer.atMs);
+  const told = fieldOf(answer.fields, 'age');
+  const wrong =
+    told === undefined ||
+    !/^\d+$/.test(told) ||
+    Number(told) < Math.floor(age.least / 1000) - 1 ||
+    Number(told) > Math.min(2 ** 31, Math.floor(age.most / 1000) + 1);
+  if (wrong) return `Age ${told ?? 'is missing'} where it is ${Math.floor(age.least / 1000)}`;
+  const withheld = withheldFields(kept);
+  if (!own) {
+    const leaked = withheld.find((name) => fieldOf(answer.fields, name) !== undefined);
+    if (leaked !== undefined) return `the field ${leaked}, which is not for others (5.2.2.4, 5.2.2.7)`;
+  }
+  for (const name of CARRIED) {
+    if (withheld.includes(name) || sameLines(name, answer.fields, kept.fields)) continue;
+    return `another ${name} than the response has`;
+  }
+  return null;
+}
+
+function sameLines(name: string, a: Fields, b: Fields): boolean {
+  return fieldsOf(a, name).join('\n') === fieldsOf(b, name).join('\n');
+}
+
+/** All bytes of this answer; null = its status is none that this message can give. */
+function wantedBody(client: ClientRecord, answer: AnswerRecord, { message }: State): Buffer | null {
+  if (client.method === 'HEAD' || answer.status === 304 || answer.status === 204) return Buffer.alloc(0);
+  if (answer.status === message.status) return message.body;
+  const part = partOf(client.fields, message.whole.length);
+  if (answer.status !== 206 || part === null || part === 'none') return null;
+  return message.whole.subarray(part.first, part.last + 1);
+}
+
+function bytes(body: Buffer): string {
+  return `${body.length} bytes "${body.toString('latin1', 0, 24)}${body.length > 24 ? '…' : ''}"`;
+}
