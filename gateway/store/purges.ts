@@ -86,6 +86,11 @@ export class Purges {
     this.purge({ kind: 'url', text: key }, false, nowMs);
   }
 
+  /** The time of a purge that is made now, ms: no earlier one is newer, even when the clock was set back. */
+  timeFor(nowMs: number): number {
+    return this.#table.timeFor(nowMs);
+  }
+
   /** Purges what the subject names of all that was asked for up to now. The time of the purge, ms. */
   purge(subject: PurgeSubject, soft: boolean, nowMs: number): number {
     const table = this.#table;
