@@ -108,11 +108,10 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
       fills.reclaim(row);
     },
     async purge(subjects, soft, file) {
-      const atMs = purges.timeFor(now());
-      const counting = purger.purge(subjects, soft, atMs);
+      const counting = purger.purge(subjects, soft, now());
       if (file !== null) {
         await journalOf(file)
-          .add(subjects, soft, atMs)
+          .add(subjects, soft, purges.newestMs)
           .catch((error: unknown) =>
             log.warn(`cache.warm: a purge could not be kept beside ${file}: ${String(error)}`),
           );

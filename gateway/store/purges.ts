@@ -86,11 +86,6 @@ export class Purges {
     this.purge({ kind: 'url', text: key }, false, nowMs);
   }
 
-  /** The time of a purge that is made now, ms: no earlier one is newer, even when the clock was set back. */
-  timeFor(nowMs: number): number {
-    return this.#table.timeFor(nowMs);
-  }
-
   /** Purges what the subject names of all that was asked for up to now. The time of the purge, ms. */
   purge(subject: PurgeSubject, soft: boolean, nowMs: number): number {
     const table = this.#table;
@@ -134,6 +129,11 @@ export class Purges {
     if (this.#table.newestMs === 0) return 0;
     const table = this.#look(key, tags, 0);
     return Math.max(table.hardMs, table.softMs);
+  }
+
+  /** When the newest purge was, ms; 0 = there was none. */
+  get newestMs(): number {
+    return this.#table.newestMs;
   }
 
   /** Another number after every purge; never negative. Read before `goodUntil`, it says how long its answer holds. */
