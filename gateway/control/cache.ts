@@ -30,10 +30,10 @@ export interface Cache {
   reclaim(row: number): void;
   stats(): ArenaStats;
   /**
-   * Purges; it holds at once, and the promise brings what it counted. `file`: where the cache is kept, if it is; the purge holds
-   * for that, too, before the promise resolves.
+   * Purges; it holds at once, and the promise brings what it counted. If the cache is kept in a file it holds there, too, before
+   * the promise resolves.
    */
-  purge(subjects: readonly PurgeSubject[], soft: boolean, file: string | null): Promise<SweepCount>;
+  purge(subjects: readonly PurgeSubject[], soft: boolean): Promise<SweepCount>;
   /** Reads a file of an earlier run back, in the background. */
   warmUp(file: string): Promise<void>;
   /** Writes what is live into a file; not while one is being read or written. */
@@ -57,6 +57,7 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
   const purger = new Purger(memory.arena, CONTROL_ROW, purges);
   let stopped = false;
   let current: Promise<void> = Promise.resolve();
+  /** Of the file that was read or written last. */
   let journal: PurgeJournal | null = null;
 
   function journalOf(file: string): PurgeJournal {
@@ -76,11 +77,12 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
     memory,
     arena,
     purges,
-    warmUp: (file) =>
-      inTurn('read', file, async () => {
+    warmUp(file) {
+      const kept = journalOf(file);
+      return inTurn('read', file, async () => {
         const { readWarm } = await import('../store/warm.ts');
         const beganMs = now();
-        if (!(await journalOf(file).replay(purges))) {
+        if (!(await kept.replay(purges))) {
           log.warn(`cache.warm: ${file} is ignored: what was purged since it was written cannot be read`);
           return;
         }
@@ -88,7 +90,8 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
         if (problem !== '') log.warn(`cache.warm: ${file} ${problem}`, { entries, skipped });
         else if (entries > 0)
           log.info(`cache.warm: ${entries} answers read back in ${now() - beganMs} ms`, { entries, skipped });
-      }),
+      });
+    },
     keepWarm: (file) =>
       inTurn('written', file, async () => {
         const { writeWarm } = await import('../store/warm.ts');
@@ -107,16 +110,13 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
       arena.reclaim(row);
       fills.reclaim(row);
     },
-    async purge(subjects, soft, file) {
+    async purge(subjects, soft) {
       const counting = purger.purge(subjects, soft, now());
-      if (file !== null) {
-        await journalOf(file)
-          .add(subjects, soft, purges.newestMs)
-          .catch((error: unknown) =>
-            log.warn(`cache.warm: a purge could not be kept beside ${file}: ${String(error)}`),
-          );
-      }
-      return counting;
+      const keeping = journal?.add(subjects, soft, purges.newestMs).catch((error: unknown) => {
+        log.warn(`cache.warm: a purge could not be kept beside ${journal?.warmFile}: ${String(error)}`);
+      });
+      const [count] = await Promise.all([counting, keeping]);
+      return count;
     },
     stats: () => readArenaStats(memory.arena),
   };

@@ -1,7 +1,7 @@
-// Carries out an operator's order to purge, under the config that is served, and says so in the log.
+// Carries out an operator's order to purge, under the routes that are served, and says so in the log.
 
 import type { PurgeOrder, PurgeOutcome } from '../admin/purge-order.ts';
-import type { Config } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import { compileRoutes } from '../route/compile.ts';
 import type { Cache } from './cache.ts';
 import type { ControlLog } from './log.ts';
@@ -13,11 +13,16 @@ const MOST_NAMED = 5;
 const MOST_SHOWN = 200;
 
 /** Purges. Resolves when it is counted; it holds for every request that comes from now on. */
-export async function purge(order: PurgeOrder, cache: Cache, config: Config, log: ControlLog): Promise<PurgeOutcome> {
+export async function purge(
+  order: PurgeOrder,
+  cache: Cache,
+  routes: readonly RouteConfig[],
+  log: ControlLog,
+): Promise<PurgeOutcome> {
   const beganMs = performance.now();
-  const named = purgeSubjects(order, compileRoutes(config.routes));
+  const named = purgeSubjects(order, compileRoutes(routes));
   if ('problem' in named) return { ok: false, problem: named.problem };
-  const { objects, bytes } = await cache.purge(named.subjects, order.soft, config.cache.warm);
+  const { objects, bytes } = await cache.purge(named.subjects, order.soft);
   const tookMs = Math.round(10 * (performance.now() - beganMs)) / 10;
   log.info(`${order.soft ? 'soft purge' : 'purge'} by ${describe(order)}: ${objects} objects in ${tookMs} ms`, {
     event: 'purge',

@@ -231,7 +231,8 @@ class Gateway {
         token: made.token,
         status: () => this.#status(),
         readiness: () => this.#readiness(),
-        purge: (order) => purge(order, this.#cache, this.#site.served?.published.config ?? this.#first, this.#log),
+        purge: (order) =>
+          purge(order, this.#cache, (this.#site.served?.published.config ?? this.#first).routes, this.#log),
         ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
       });
       return null;
