@@ -7,6 +7,7 @@ import { type ArenaStats, readArenaStats } from '../store/arena-stats.ts';
 import { createFillMemory, FILL_BYTES, FillTable } from '../store/fill-table.ts';
 import { createHitForMissMemory, HIT_FOR_MISS_BYTES } from '../store/hit-for-miss.ts';
 import { ARENA_ROWS, LEAST_ARENA_BYTES, MOST_ARENA_BYTES, UNIT_BYTES } from '../store/layout.ts';
+import { PurgeJournal } from '../store/purge-journal.ts';
 import { Purger } from '../store/purge-store.ts';
 import { createPurgeMemory, PURGE_BYTES, type PurgeSubject, Purges } from '../store/purges.ts';
 import type { SweepCount } from '../store/sweep.ts';
@@ -28,7 +29,10 @@ export interface Cache {
   /** What a dead worker was writing and fetching is over. Before another takes its row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
-  /** Purges; it holds at once, and the promise brings what it counted. */
+  /**
+   * Purges; it holds at once, and the promise brings what it counted. If the cache is kept in a file it holds there, too, before
+   * the promise resolves.
+   */
   purge(subjects: readonly PurgeSubject[], soft: boolean): Promise<SweepCount>;
   /** Reads a file of an earlier run back, in the background. */
   warmUp(file: string): Promise<void>;
@@ -53,6 +57,13 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
   const purger = new Purger(memory.arena, CONTROL_ROW, purges);
   let stopped = false;
   let current: Promise<void> = Promise.resolve();
+  /** Of the file that was read or written last. */
+  let journal: PurgeJournal | null = null;
+
+  function journalOf(file: string): PurgeJournal {
+    if (journal?.warmFile !== file) journal = new PurgeJournal(file);
+    return journal;
+  }
 
   /** One after the other: a file is not written before the older one was read. Never rejects. */
   function inTurn(what: string, file: string, work: () => Promise<void>): Promise<void> {
@@ -66,20 +77,29 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
     memory,
     arena,
     purges,
-    warmUp: (file) =>
-      inTurn('read', file, async () => {
+    warmUp(file) {
+      const kept = journalOf(file);
+      return inTurn('read', file, async () => {
         const { readWarm } = await import('../store/warm.ts');
         const beganMs = now();
+        if (!(await kept.replay(purges))) {
+          log.warn(`cache.warm: ${file} is ignored: what was purged since it was written cannot be read`);
+          return;
+        }
         const { entries, skipped, problem } = await readWarm(arena, purges, file, beganMs, () => stopped);
         if (problem !== '') log.warn(`cache.warm: ${file} ${problem}`, { entries, skipped });
         else if (entries > 0)
           log.info(`cache.warm: ${entries} answers read back in ${now() - beganMs} ms`, { entries, skipped });
-      }),
+      });
+    },
     keepWarm: (file) =>
       inTurn('written', file, async () => {
         const { writeWarm } = await import('../store/warm.ts');
         const beganMs = now();
+        const kept = journalOf(file);
+        const purged = kept.length;
         const { entries, bytes } = await writeWarm(arena, purges, file, beganMs);
+        await kept.forget(purged);
         log.info(`cache.warm: ${entries} answers kept in ${now() - beganMs} ms`, { entries, bytes });
       }),
     stop() {
@@ -90,7 +110,14 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
       arena.reclaim(row);
       fills.reclaim(row);
     },
-    purge: (subjects, soft) => purger.purge(subjects, soft, now()),
+    async purge(subjects, soft) {
+      const counting = purger.purge(subjects, soft, now());
+      const keeping = journal?.add(subjects, soft, purges.newestMs).catch((error: unknown) => {
+        log.warn(`cache.warm: a purge could not be kept beside ${journal?.warmFile}: ${String(error)}`);
+      });
+      const [count] = await Promise.all([counting, keeping]);
+      return count;
+    },
     stats: () => readArenaStats(memory.arena),
   };
 }

@@ -129,6 +129,11 @@ export class Directory {
     return false;
   }
 
+  /** Where the bucket of a hash begins, as a number of slots. */
+  bucketOf(a: number): number {
+    return this.#bucket(a) - this.#from;
+  }
+
   /** Finds the chain whose piece `number` is the record at `unit` of this generation. */
   findChain(a: number, b: number, number: number, unit: number, generation: number): boolean {
     const words = this.#words;

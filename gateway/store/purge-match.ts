@@ -138,7 +138,7 @@ function beginsWith(found: Swept, from: number, text: Text): boolean {
     return true;
   }
   const { words } = found;
-  const first = found.keyAt / 4;
+  const first = found.keyAt;
   for (let i = length & ~3; i < length; i++) if (codeAt(found, i) !== text.bytes[i]) return false;
   for (let i = (length >> 2) - 1; i >= 0; i--) if (words[first + i] !== text.words[i]) return false;
   return true;
@@ -169,5 +169,5 @@ function isAt(found: Swept, host: string): boolean {
 }
 
 function codeAt(found: Swept, at: number): number {
-  return found.bytes[found.keyAt + at * found.keyStep] as number;
+  return found.bytes[4 * found.keyAt + at * found.keyStep] as number;
 }

@@ -77,13 +77,13 @@ export class PurgeWalk {
     const { bytes, words } = this.#text;
     const written = bytes.write(text, 0, MOST_TEXT_BYTES, 'latin1');
     const length = urlLength(bytes, words, 0, written);
-    this.#chain(words, 0, length, -1, false);
+    this.#chain(words, 0, 0, length, -1, false);
     return { a: this.#a, b: this.#b, length };
   }
 
   /**
    * Finds the purges since `sinceMs` that name a key or one of its tags, and leaves in the table when the newest were; older
-   * ones may be among them. The key: `keyLength` bytes from byte `keyAt` on, a multiple of 4; `tags` hashes from word `tagsAt` on.
+   * ones may be among them. The key: `keyLength` bytes from word `keyAt` on; `tags` hashes from word `tagsAt` on.
    */
   find(
     bytes: Uint8Array,
@@ -103,7 +103,7 @@ export class PurgeWalk {
     const length = urlLength(bytes, words, keyAt, keyLength);
     const prefixes = table.newestOf(KINDS.prefix) >= sinceMs;
     if (prefixes || table.newestOf(KINDS.url) >= sinceMs) {
-      this.#chain(words, keyAt, length, prefixes ? KINDS.prefix : -1, false);
+      this.#chain(words, keyAt, 0, length, prefixes ? KINDS.prefix : -1, false);
       this.#probe(KINDS.url, this.#a, this.#b, false);
     }
     const hosted = table.newestOf(KINDS.hosted) >= sinceMs;
@@ -117,10 +117,10 @@ export class PurgeWalk {
       if (host) this.#hosts(bytes, keyAt, pathAt);
       if (host && table.newestOf(KINDS.host) >= sinceMs) this.#probe(KINDS.host, 0, 0, true);
       if (pathAt > 0 && (byPath || byTarget)) {
-        this.#chain(words, keyAt + pathAt, length - pathAt, byPath ? KINDS.path : -1, host);
+        this.#chain(words, keyAt, pathAt, length - pathAt, byPath ? KINDS.path : -1, host);
         this.#probe(KINDS.target, this.#a, this.#b, host);
       }
-      if (byGroup && pathAt > 0) this.#chain(words, keyAt, pathAt, -1, false);
+      if (byGroup && pathAt > 0) this.#chain(words, keyAt, 0, pathAt, -1, false);
       this.#probeTags(hashes, tagsAt, tags, byTag, byGroup && pathAt > 0, host);
     } else if (byTag) this.#probeTags(hashes, tagsAt, tags, true, false, false);
     table.probeFloors();
@@ -138,11 +138,11 @@ export class PurgeWalk {
     }
   }
 
-  /** Hashes `length` bytes from byte `from` on; with a kind, what begins a purge of it is looked for on the way. */
-  #chain(words: Int32Array, from: number, length: number, kind: number, host: boolean): void {
+  /** Hashes `length` bytes `from` bytes behind word `key`; with a kind, what begins a purge of it is looked for on the way. */
+  #chain(words: Int32Array, key: number, from: number, length: number, kind: number, host: boolean): void {
     const table = this.#table;
     const shift = (from & 3) << 3;
-    const first = (from >>> 2) | 0;
+    const first = key + (from >> 2);
     const whole = length >> 2;
     let a = table.seedA;
     let b = table.seedB;
@@ -198,15 +198,15 @@ export class PurgeWalk {
     table.probe(finalA(kind, a, this.#portA), finalB(kind, b, this.#portB));
   }
 
-  /** Hashes the host in a KINDS.url whose path begins at `pathAt`: its name, and its name with its port. */
+  /** Hashes the host in a URL whose path begins at `pathAt`: its name, and its name with its port. */
   #hosts(bytes: Uint8Array, keyAt: number, pathAt: number): void {
     const known = this.#origin;
     let same = known.length === pathAt ? pathAt - 1 : -1;
-    while (same >= 0 && known.charCodeAt(same) === bytes[keyAt + same]) same--;
+    while (same >= 0 && known.charCodeAt(same) === bytes[4 * keyAt + same]) same--;
     // The same origin as last time, as nearly always.
     if (known.length === pathAt && same < 0) return;
     let origin = '';
-    for (let at = 0; at < pathAt; at++) origin += String.fromCharCode(bytes[keyAt + at] as number);
+    for (let at = 0; at < pathAt; at++) origin += String.fromCharCode(bytes[4 * keyAt + at] as number);
     const authority = origin.slice(origin.indexOf('//') + 2);
     const port = /:[0-9]+$/.exec(authority)?.[0];
     const name = this.hash(port === undefined ? authority : authority.slice(0, -port.length));
@@ -226,9 +226,8 @@ function wordAt(words: Int32Array, at: number, shift: number): number {
   return shift === 0 ? word : (word >>> shift) | ((words[at + 1] as number) << (32 - shift));
 }
 
-/** How many of the characters stand in front of the first line feed. */
-function urlLength(bytes: Uint8Array, words: Int32Array, from: number, length: number): number {
-  const first = (from >>> 2) | 0;
+/** How many of the characters from word `first` on stand in front of the first line feed. */
+function urlLength(bytes: Uint8Array, words: Int32Array, first: number, length: number): number {
   const end = first + (length >> 2);
   let quarter = first;
   for (; quarter < end; quarter++) {
@@ -237,12 +236,13 @@ function urlLength(bytes: Uint8Array, words: Int32Array, from: number, length: n
     if (((word - 0x01010101) & ~word & 0x80808080) !== 0) break;
   }
   let at = (quarter - first) << 2;
-  while (at < length && bytes[from + at] !== LINE_FEED) at++;
+  while (at < length && bytes[4 * first + at] !== LINE_FEED) at++;
   return at;
 }
 
-/** The character at which the path of a KINDS.url begins, or 0. */
-function pathOf(bytes: Uint8Array, from: number, length: number): number {
+/** The character at which the path of a URL that stands at word `first` begins, or 0. */
+function pathOf(bytes: Uint8Array, first: number, length: number): number {
+  const from = 4 * first;
   let at = LEAST_AUTHORITY;
   // "https://": its last slash stands there.
   if (bytes[from + at] === SLASH) at++;

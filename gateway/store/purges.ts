@@ -60,7 +60,7 @@ export interface Stored {
   readonly storedMs: number;
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
-  /** The key: `keyLength` characters of `keyStep` bytes each from byte `keyAt` on, a multiple of 4. */
+  /** The key: `keyLength` characters of `keyStep` bytes each from word `keyAt` on. */
   readonly keyAt: number;
   readonly keyLength: number;
   readonly keyStep: number;
@@ -132,6 +132,11 @@ export class Purges {
     return Math.max(table.hardMs, table.softMs);
   }
 
+  /** When the newest purge was, ms; 0 = there was none. */
+  get newestMs(): number {
+    return this.#table.newestMs;
+  }
+
   /** Another number after every purge; never negative. Read before `goodUntil`, it says how long its answer holds. */
   get epoch(): number {
     return this.#table.epoch;
@@ -151,7 +156,7 @@ export class Purges {
     else {
       const length = Math.min(keyLength, MOST_TEXT_BYTES);
       const { bytes } = this.#key;
-      for (let i = 0; i < length; i++) bytes[i] = stored.bytes[keyAt + i * stored.keyStep] as number;
+      for (let i = 0; i < length; i++) bytes[i] = stored.bytes[4 * keyAt + i * stored.keyStep] as number;
       this.#walk.find(bytes, this.#key.words, 0, length, words, tagsAt, tags, stored.storedMs);
     }
     return this.#verdict(this.#table, stored.storedMs);

@@ -14,6 +14,7 @@ import {
   COMMIT,
   ENTRY,
   frameOffset,
+  HASH_A,
   HERE_BYTES,
   KEY_BYTES,
   KIND,
@@ -27,7 +28,7 @@ import { BYTES, CHAINS, ENTRIES, statWords } from './arena-stats.ts';
 import { isCodedKeyAt } from './coded-key.ts';
 import { Directory } from './directory.ts';
 import { FRAME_AT, FRAME_RESPONSE } from './frame.ts';
-import { UNIT_BYTES, UNIT_WORDS } from './layout.ts';
+import { BUCKET_SLOTS, UNIT_BYTES, UNIT_WORDS } from './layout.ts';
 import type { Stored } from './purges.ts';
 import { TAG_HASH_WORDS } from './tag-hash.ts';
 
@@ -60,6 +61,9 @@ export interface SweepCount {
 const COUNTED = 1;
 const CHAINED = 2;
 const FLAGS = 4;
+const REMOVED_WORDS = 3;
+/** With fewer records to remove than one in so many slots, their slots are looked for by their hashes. */
+const FEW = 64;
 
 /** One walk of one thread. */
 export class Sweep {
@@ -73,8 +77,8 @@ export class Sweep {
   /** The index as it was, and a bit per unit that it points to. */
   readonly #slots: Int32Array;
   readonly #bits: Int32Array;
-  /** Records to remove, in order of their units: each the unit, and what is known of it. */
-  #removed: Int32Array = new Int32Array(2 * STEP);
+  /** Records to remove, in order of their units: each the unit, what is known of it, and a hash of its key. */
+  #removed: Int32Array = new Int32Array(REMOVED_WORDS * STEP);
   #removedWords = 0;
   readonly #batch: Int32Array = new Int32Array(BATCH);
   /** Keeps the touches from being optimised away. */
@@ -216,6 +220,7 @@ export class Sweep {
     this.#removed[this.#removedWords++] = unit;
     this.#removed[this.#removedWords++] =
       units * FLAGS + (isCounted ? COUNTED : 0) + (this.#kind === CHAIN ? CHAINED : 0);
+    this.#removed[this.#removedWords++] = this.#memory.words[unit * UNIT_WORDS + HASH_A] as number;
     return true;
   }
 
@@ -224,30 +229,49 @@ export class Sweep {
     this.#bytes += objects * units * UNIT_BYTES;
   }
 
-  /** Removes by slots, and asks again where a slot points elsewhere by now. */
+  /** Removes what is to be removed, and asks again where a slot points elsewhere by now. */
   *#settle(ask: Ask): Generator<void, void, void> {
-    const memory = this.#memory;
-    const { words } = memory;
+    const slots = this.#slots;
+    // All of them are removed, but those that turn out to be gone already.
+    for (let at = 0; at < this.#removedWords; at += REMOVED_WORDS) this.#countOut(1, this.#removed[at + 1] as number);
+    const areFew = this.#removedWords * FEW < slots.length * REMOVED_WORDS;
+    if (this.#lost.size === 0 && areFew) return this.#settleByHash(ask);
+    for (let from = 0; from < slots.length; from += STEP) {
+      this.#settleSlots(from, Math.min(slots.length, from + STEP), ask);
+      yield;
+    }
+  }
+
+  #settleByHash(ask: Ask): void {
+    const slots = this.#slots;
+    for (let at = 0; at < this.#removedWords; at += REMOVED_WORDS) {
+      const bucket = this.#directory.bucketOf(this.#removed[at + 2] as number);
+      for (let slot = bucket; slot < bucket + BUCKET_SLOTS; slot++) {
+        if (this.#directory.unitOf(slots[slot] as number) !== this.#removed[at]) continue;
+        this.#remove(slot, this.#removed[at + 1] as number, ask);
+      }
+    }
+  }
+
+  #settleSlots(from: number, to: number, ask: Ask): void {
     const slots = this.#slots;
     const bits = this.#bits;
     const areLost = this.#lost.size > 0;
-    // All of them are removed, but those that turn out to be gone already.
-    for (let at = 0; at < this.#removedWords; at += 2) this.#countOut(1, this.#removed[at + 1] as number);
-    for (let from = 0; from < slots.length; from += STEP) {
-      const to = Math.min(slots.length, from + STEP);
-      for (let slot = from; slot < to; slot++) {
-        const word = slots[slot] as number;
-        const unit = this.#directory.unitOf(word);
-        if (unit > 0 && ((bits[unit >> 5] as number) & (1 << (unit & 31))) !== 0) {
-          if (Atomics.compareExchange(words, this.#firstSlot + slot, word, 0) === word) continue;
-          const known = this.#knownOf(unit);
-          this.#countOut(-1, known);
-          if ((known & COUNTED) !== 0) this.#count(-1, Math.floor(known / FLAGS));
-        } else if (!areLost || !this.#lost.has(memory.segmentOf(unit))) continue;
-        this.#again(this.#firstSlot + slot, ask);
-      }
-      yield;
+    for (let slot = from; slot < to; slot++) {
+      const unit = this.#directory.unitOf(slots[slot] as number);
+      if (unit > 0 && ((bits[unit >> 5] as number) & (1 << (unit & 31))) !== 0) this.#remove(slot, -1, ask);
+      else if (areLost && this.#lost.has(this.#memory.segmentOf(unit))) this.#again(this.#firstSlot + slot, ask);
     }
+  }
+
+  /** Removes a slot; `known` of its record, -1 = to be looked for if it must be known. */
+  #remove(slot: number, known: number, ask: Ask): void {
+    const word = this.#slots[slot] as number;
+    if (Atomics.compareExchange(this.#memory.words, this.#firstSlot + slot, word, 0) === word) return;
+    if (known < 0) known = this.#knownOf(this.#directory.unitOf(word));
+    this.#countOut(-1, known);
+    if ((known & COUNTED) !== 0) this.#count(-1, Math.floor(known / FLAGS));
+    this.#again(this.#firstSlot + slot, ask);
   }
 
   /** Asks about what a slot points to now. */
@@ -280,13 +304,13 @@ export class Sweep {
   /** What is known of the record at `unit`; they stand in order. */
   #knownOf(unit: number): number {
     let low = 0;
-    let high = this.#removedWords / 2 - 1;
+    let high = this.#removedWords / REMOVED_WORDS - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#removed[2 * middle] as number) < unit) low = middle + 1;
+      if ((this.#removed[REMOVED_WORDS * middle] as number) < unit) low = middle + 1;
       else high = middle;
     }
-    return this.#removed[2 * low + 1] as number;
+    return this.#removed[REMOVED_WORDS * low + 1] as number;
   }
 
   #countOut(entries: number, known: number): void {
@@ -313,29 +337,30 @@ export class Sweep {
     const offset = frameOffset(keyBytes);
     if (!(keyBytes >= 0 && frameBytes >= 0 && offset + frameBytes <= (words[record + UNITS] as number) * UNIT_BYTES))
       return false;
-    let frameAt = unit * UNIT_BYTES + offset;
+    // All places in words from here on: bytes of a large arena are no small integers.
+    let frame = record + (offset >> 2);
     if (kind === CHAIN && frameBytes === 0) {
       // The frame begins in the first piece.
       const list = this.#directory.listAt(unit);
       if (list < 0 || !this.#isKept(list)) return false;
-      frameAt = ((words[list] as number) + 1) * UNIT_BYTES;
+      frame = ((words[list] as number) + 1) * UNIT_WORDS;
       frameBytes = words[list + 2] as number;
     }
-    if (frameBytes < FRAME_AT.tagHashes || frameAt + frameBytes > words.length * 4) return false;
-    const tags = words[(frameAt + FRAME_AT.tags) >>> 2] as number;
+    if (frameBytes < FRAME_AT.tagHashes || frame + (frameBytes >> 2) > words.length) return false;
+    const tags = words[frame + (FRAME_AT.tags >> 2)] as number;
     if (!(tags >= 0 && tags <= LIMITS.tags && FRAME_AT.tagHashes + 4 * TAG_HASH_WORDS * tags <= frameBytes))
       return false;
-    const step = ((words[record + KIND] as number) & WIDE) === 0 ? 1 : 2;
+    const isWide = ((words[record + KIND] as number) & WIDE) !== 0;
     this.#kind = kind;
-    swept.storedMs = this.#doubles[(frameAt + FRAME_AT.storedMs) / 8] as number;
-    swept.keyAt = (unit + 1) * UNIT_BYTES;
-    swept.keyLength = keyBytes / step;
-    swept.keyStep = step;
+    swept.storedMs = this.#doubles[(frame + (FRAME_AT.storedMs >> 2)) >> 1] as number;
+    swept.keyAt = record + UNIT_WORDS;
+    swept.keyLength = isWide ? keyBytes >> 1 : keyBytes;
+    swept.keyStep = isWide ? 2 : 1;
     // The kind is the high half of its word.
     swept.isResponse =
-      (words[(frameAt + FRAME_AT.kind) >>> 2] as number) >>> 16 === FRAME_RESPONSE &&
-      !isCodedKeyAt(swept.bytes, swept.keyAt, swept.keyLength, step);
-    swept.tagsAt = (frameAt + FRAME_AT.tagHashes) / 4;
+      (words[frame + (FRAME_AT.kind >> 2)] as number) >>> 16 === FRAME_RESPONSE &&
+      !isCodedKeyAt(swept.bytes, 4 * swept.keyAt, swept.keyLength, swept.keyStep);
+    swept.tagsAt = frame + (FRAME_AT.tagHashes >> 2);
     swept.tags = tags;
     return true;
   }

@@ -118,6 +118,31 @@ test('with cache.warm the cache survives a restart; a damaged file is ignored wi
   assert.equal((await call({ port: third.http, path: '/warm', headers: host })).status, 200);
 });
 
+test('what was purged does not come back from an older cache file, even when the gateway was killed', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-warm-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const text = config(`cache: { warm: "${join(folder, 'cache.bin')}" }`);
+  const headers = { host: 'killed.test' };
+  const first = await startGateway({ config: text });
+  for (const path of ['/gone', '/kept']) await call({ port: first.http, path, headers });
+  assert.equal(await first.stop(), 0);
+  const second = await startGateway({ config: text });
+  await second.waitForLog(/answers read back/);
+  const token = readFileSync(join(second.folder, 'certs/admin.token'), 'utf8').trim();
+  const order = { method: 'POST', body: '{"url": "killed.test/gone"}', headers: { authorization: `Bearer ${token}` } };
+  const purged = await call({ port: second.adminPort, path: '/api/purge', ...order });
+  assert.equal(JSON.parse(purged.body).purged, 1, purged.body);
+  second.signal('SIGKILL');
+  await second.stop();
+  await using third = await startGateway({ config: text });
+  await third.waitForLog(/answers read back/);
+  assert.match(String((await call({ port: third.http, path: '/kept', headers })).headers['cache-status']), /hit/);
+  assert.doesNotMatch(
+    String((await call({ port: third.http, path: '/gone', headers })).headers['cache-status']),
+    /hit/,
+  );
+});
+
 test('SIGTERM lets what is in flight finish, says Connection: close, and exits 0', async () => {
   const gateway = await startGateway({ config: config('cache: { default: off }') });
   const go = Promise.withResolvers<void>();

@@ -64,7 +64,7 @@ const GOOD = 'version: 1\nupstreams: { api: "http://127.0.0.1:8001" }\nroutes: [
 test('help and version are results: standard output, exit 0', async (context) => {
   const { run } = createProgram(context);
   assert.deepEqual(await run('--version'), { code: 0, out: 'sluice 1.2.3 (Node 26.0.0)\n', error: '' });
-  for (const command of ['', 'run', 'check', 'proxy', 'init', 'schema']) {
+  for (const command of ['', 'run', 'check', 'proxy', 'purge', 'init', 'schema']) {
     const { code, out, error } = await run(`${command} --help`);
     assert.deepEqual([code, error], [0, '']);
     assert.match(out, /Usage: sluice/);
@@ -82,6 +82,12 @@ test('a wrong command line: standard error, exit 2, a suggestion', async (contex
     ['proxy', /missing required argument 'url'/],
     ['run --trace everything', /Allowed choices are states/],
     ['check -c', /argument missing/],
+    ['purge', /exactly one of URLs, --prefix, --tag, --all/],
+    ['purge --all --tag a', /exactly one of/],
+    ['purge https://a/ --prefix /b', /exactly one of/],
+    ['purge --all --admin nonsense', /no address such as/],
+    ['purge --all --admin 127.0.0.1:0', /no address such as/],
+    ['purge --all --admin https://127.0.0.1:9900', /no address such as/],
   ];
   for (const [args, message] of rows) {
     const { code, out, error } = await run(args);
@@ -158,6 +164,22 @@ test('proxy with a wrong server ends with 2', async (context) => {
   const { code, error } = await run('proxy ftp://127.0.0.1');
   assert.equal(code, 2);
   assert.match(error, /must be a server/);
+});
+
+test('purge: without a configuration, or with a wrong one, ends with 78; where nobody listens, with 1', async (context) => {
+  const { run, folder } = createProgram(context);
+  assert.equal((await run('purge --all')).code, 78);
+  const file = join(folder, 'gateway.yaml');
+  writeFileSync(file, `${GOOD}limit: 1\n`);
+  assert.equal((await run('purge --all')).code, 78);
+  writeFileSync(file, `${GOOD}admin: { listen: "127.0.0.1:0" }\n`);
+  const unknown = await run('purge --all');
+  assert.deepEqual([unknown.code, unknown.out], [1, '']);
+  assert.match(unknown.error, /no admin\.listen with a port of its own; --admin says where it is/);
+  writeFileSync(file, `${GOOD}admin: { listen: "unix:${folder}/admin.sock" }\n`);
+  const silent = await run('purge --all');
+  assert.deepEqual([silent.code, silent.out], [1, '']);
+  assert.match(silent.error, /^sluice: no gateway answers on unix:.*admin\.sock \(ENOENT\); is it running\?\n$/);
 });
 
 test('init writes a file that check accepts, and never replaces one by accident', async (context) => {

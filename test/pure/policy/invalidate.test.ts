@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { invalidatedTargets } from '../../../gateway/policy/invalidate.ts';
+import { invalidatedGroups, invalidatedTargets, staleSince } from '../../../gateway/policy/invalidate.ts';
+import { LIMITS } from '../../../gateway/tables/limits.ts';
+import { stored } from './samples.ts';
 
 const request = { scheme: 'https', authority: 'a.example', path: '/v1/items', query: '?q=1' };
 const targets = (method: string, status: number, fields: readonly string[] = [], of = request): string[] =>
@@ -62,4 +64,36 @@ test('an authority with a port, and any value whatever', () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test('groups: of an unsafe method with an answer that is no error, well formed, each once, bounded', () => {
+  const groups = (method: string, status: number, ...lines: readonly string[]): readonly string[] =>
+    invalidatedGroups(
+      method,
+      status,
+      lines.flatMap((line) => ['cache-group-invalidation', line]),
+    );
+  assert.deepEqual(groups('POST', 200, '"a", "b c"', '"a"'), ['a', 'b c']);
+  assert.deepEqual(groups('DELETE', 303, '"a";p=1'), ['a']);
+  for (const [method, status] of [
+    ['GET', 200],
+    ['HEAD', 200],
+    ['QUERY', 200],
+    ['POST', 400],
+    ['POST', 500],
+  ] as const)
+    assert.deepEqual(groups(method, status, '"a"'), [], `${method} ${status}`);
+  assert.deepEqual(groups('POST', 200, '"a", b'), []);
+  assert.deepEqual(groups('POST', 200), []);
+  const many = Array.from({ length: 2 * LIMITS.tags }, (_, i) => `"g${i}"`).join(',');
+  assert.equal(groups('POST', 200, many).length, LIMITS.tags);
+});
+
+test('a soft purge: stale since then, not served while it is fetched anew, good for when the origin fails', () => {
+  const head = stored(['cache-control', 'max-age=60, stale-while-revalidate=60, stale-if-error=60', 'etag', '"1"']);
+  assert.ok(head.whileRevalidateUntilMs > 0 && head.ifErrorUntilMs > 0);
+  const at = head.storedMs + 5;
+  assert.deepEqual(staleSince(head, at), { ...head, freshUntilMs: at, whileRevalidateUntilMs: 0 });
+  // One that was stale before does not become fresher.
+  assert.deepEqual(staleSince(head, head.freshUntilMs + 5), { ...head, whileRevalidateUntilMs: 0 });
 });

@@ -106,3 +106,58 @@ test('the bytes are bounded, large answers stay out, and what is asked for again
   assert.ok(hot.get('k0') !== null);
   assert.equal(hot.get('k1'), null);
 });
+
+test('after a purge of something else a kept copy is asked about once, not at every hit', () => {
+  let asked = 0;
+  class Counting extends Purges {
+    override goodUntil(key: string, tags: readonly string[], storedMs: number): number {
+      asked++;
+      return super.goodUntil(key, tags, storedMs);
+    }
+  }
+  const { own } = shelf(100_000);
+  const counting: Shelf = { ...own, purges: new Counting(createPurgeMemory()) };
+  own.store.put('https://a/k', frame('https://a/k', 'one'));
+  for (let i = 0; i < 5; i++) bodyAt(counting, 'https://a/k');
+  asked = 0;
+  for (const soft of [false, true]) {
+    counting.purges.purge({ kind: 'prefix', text: 'https://a/other' }, soft, 5000);
+    for (let i = 0; i < 10; i++) assert.equal(bodyAt(counting, 'https://a/k'), 'one');
+  }
+  assert.equal(asked, 2);
+  counting.purges.purge({ kind: 'prefix', text: 'https://a/' }, false, 5000);
+  assert.equal(bodyAt(counting, 'https://a/k'), undefined);
+});
+
+test('what a soft purge named is found stale each time, also by another worker, until it is stored anew', () => {
+  const { own, other } = shelf(100_000);
+  const tagged = (storedMs: number): Buffer =>
+    encodeFrame('k', { ...HEAD, storedMs, whileRevalidateUntilMs: 9_000, ifErrorUntilMs: 9_000, tags: ['t'] }, [
+      Buffer.from('one'),
+    ]);
+  own.store.put('k', tagged(1000));
+  for (let i = 0; i < 3; i++) bodyAt(own, 'k');
+  own.purges.purge({ kind: 'tag', text: 't', host: '' }, true, 1500);
+  for (let i = 0; i < 3; i++) {
+    const head = lookUp(own, 'k', []).found?.head;
+    assert.deepEqual([head?.freshUntilMs, head?.whileRevalidateUntilMs, head?.ifErrorUntilMs], [1500, 0, 9_000]);
+  }
+  other.put('k', tagged(1501));
+  assert.equal(lookUp(own, 'k', []).found?.head.freshUntilMs, 2000);
+  own.purges.purge({ kind: 'all', host: '' }, true, 1600);
+  own.purges.purge({ kind: 'all', host: '' }, false, 1700);
+  assert.equal(lookUp(own, 'k', []).found, null);
+});
+
+test('a large body that a soft purge made stale is still lent once to all', () => {
+  const { own } = shelf(100_000);
+  const large = encodeFrame('k', HEAD, [Buffer.alloc(200_000, 'x')]);
+  own.store.put('k', large);
+  own.purges.purge({ kind: 'url', text: 'k' }, true, 1500);
+  const first = lookUp(own, 'k', []).found;
+  assert.ok(first !== null && own.lent.take(first));
+  const second = lookUp(own, 'k', []).found;
+  assert.ok(second !== null && own.lent.take(second));
+  assert.equal(own.lent.bytes, 200_000);
+  assert.equal(second.head.freshUntilMs, 1500);
+});

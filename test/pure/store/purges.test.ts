@@ -137,7 +137,7 @@ function atPlace(purges: Purges, key: string, tags: readonly string[], storedMs:
   bytes.fill('x');
   bytes.write(key, 4, wide ? 'utf16le' : 'latin1');
   for (const [i, tag] of tags.entries()) hashTag(tag, words, 101 + 2 * i);
-  const place = { bytes, words, keyAt: 4, keyLength: key.length, keyStep: wide ? 2 : 1 };
+  const place = { bytes, words, keyAt: 1, keyLength: key.length, keyStep: wide ? 2 : 1 };
   return purges.goodUntilAt({ ...place, tagsAt: 101, tags: tags.length, storedMs });
 }
 

@@ -93,6 +93,48 @@ test('what was purged before the end is not written, and what was stored since t
   assert.equal(fresh.get('https://a/small'), null);
 });
 
+test('what a prefix, a tag or a host names stays away, on the way out and on the way in', async () => {
+  for (const [subject, left] of [
+    [{ kind: 'prefix', text: 'https://a/sm' }, 3],
+    [{ kind: 'tag', text: 'red', host: '' }, 2],
+    [{ kind: 'path', text: '/', host: 'a' }, 0],
+    [{ kind: 'all', host: 'b' }, 4],
+  ] as const) {
+    const full = filled();
+    for (const path of ['x', 'tag'])
+      full.put(`https://a/${path}`, encodeFrame(`https://a/${path}`, head({ tags: ['red'] }), [Buffer.from('red')]));
+    const purges = noPurges();
+    purges.purge(subject, false, NOW_MS + 5);
+    const responses = async (writing: Purges, reading: Purges): Promise<number> => {
+      const file = join(folder, `${subject.kind}`);
+      await writeWarm(full, writing, file, NOW_MS);
+      const fresh = arena();
+      await readWarm(fresh, reading, file, NOW_MS, never);
+      return ['small', 'large', 'x', 'tag'].filter((path) => fresh.get(`https://a/${path}`) !== null).length;
+    };
+    assert.equal(await responses(purges, noPurges()), left, `${subject.kind} out`);
+    assert.equal(await responses(noPurges(), purges), left, `${subject.kind} in`);
+  }
+});
+
+test('what a soft purge made stale is stale in the next process, which has another log', async () => {
+  const full = filled();
+  const known = head({ etag: '"1"', whileRevalidateUntilMs: NOW_MS + 90_000, ifErrorUntilMs: NOW_MS + 90_000 });
+  full.put('https://a/soft', encodeFrame('https://a/soft', known, [Buffer.from('soft')]));
+  const purges = noPurges();
+  purges.purge({ kind: 'url', text: 'https://a/soft' }, true, NOW_MS + 5);
+  purges.purge({ kind: 'url', text: 'https://a/small' }, true, NOW_MS + 5);
+  const file = join(folder, 'soft');
+  await writeWarm(full, purges, file, NOW_MS + 10);
+  const fresh = arena();
+  await readWarm(fresh, noPurges(), file, NOW_MS + 10, never);
+  const frame = fresh.get('https://a/soft');
+  const read = frame === null ? null : decodeFrame(frame, 'https://a/soft');
+  assert.deepEqual(read?.head, { ...known, freshUntilMs: NOW_MS + 5, whileRevalidateUntilMs: 0, bodyBytes: 4 });
+  // Stale and with nothing to ask by: of no use.
+  assert.equal(fresh.get('https://a/small'), null);
+});
+
 test('writing the file counts as nobody’s read and keeps nothing in the arena', async () => {
   const full = filled();
   const before = full.stats();
