@@ -109,7 +109,7 @@ export class Liveness {
       if (may === 'while-revalidate') this.#gotStale.push(client);
     }
     const must = this.#mustHit.get(client);
-    if (must !== undefined && answer.status !== 416 && numbers(must) !== numbers(chain))
+    if (must !== undefined && answer.status !== 416 && !isSame(must, chain))
       return `message ${numbers(must)} is stored and answers this request`;
     const stale = this.#haveStale.get(client)?.at(-1);
     const failed = chain.length === 0 || (chain.length === 1 && ERRORS.includes(answer.status));
@@ -201,6 +201,11 @@ function selects(client: ClientRecord, { kept, exchange }: State): boolean {
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');
+
+/** The same body, as the same message left it. A 304 may have been about the response from before the last 304. */
+function isSame(a: readonly State[], b: readonly State[]): boolean {
+  return a[0]?.message === b[0]?.message && a.at(-1)?.message === b.at(-1)?.message;
+}
 
 /** What the store can answer if it holds it: nothing in the request speaks against it. */
 function isSimple({ asked, target }: ClientRecord): boolean {

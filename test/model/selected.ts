@@ -61,7 +61,12 @@ export function shapesOf(
   const all: Shape = { status, body: request.method === 'HEAD' ? nothing : whole, contentRange: '' };
   // RFC 9110 13.2.1: conditions count where the plain answer would be a success.
   if (status !== 200) return [all];
-  if (hasItAlready(request.fields, fields)) return [{ status: 304, body: nothing, contentRange: '' }];
+  if (hasItAlready(request.fields, fields)) {
+    const known: Shape = { status: 304, body: nothing, contentRange: '' };
+    // RFC 9111 4.3.2: by the time of receipt alone it is only a SHOULD.
+    const isSure = hasField(request.fields, 'if-none-match') || hasField(fields, 'last-modified');
+    return isSure ? [known] : [known, all];
+  }
   if (request.method !== 'GET' || !sameAsIfRange(request.fields, fields)) return [all];
   const part = partOf(request.fields, whole.length);
   if (part === null) return [all];
