@@ -92,6 +92,12 @@ const rare: readonly Row[] = [
       ask({ control: ['cache-control', 'max-stale'] }),
     ],
   ],
+  ['min-fresh of a request', A, ...[ask(), pass(1_000), ask({ control: ['cache-control', 'min-fresh=5'] })]],
+  [
+    'a failure keeps nobody from asking for longer than a second',
+    A,
+    ...[ask(), pass(6_000), say({ failure: 'reset' }), ask(), pass(500), ask(), pass(2_000), ask()],
+  ],
   [
     's-maxage leaves the config no say in what is served stale',
     A,
