@@ -360,6 +360,7 @@ export class Fetch implements Source, Filling {
     const storing = verdict.store && plan.key !== null && !this.#purged();
     // The 304 may have brought another Vary, and with it another key.
     const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
+    this.storedKey = key;
     if (key !== stale.key) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored =

@@ -6,9 +6,9 @@ import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
-import { fieldOf, hasField } from '../http/fields.ts';
+import { fieldOf, fieldsOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
-import { cacheKey, variantKey } from '../policy/key.ts';
+import { cacheKey, normaliseVary, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe, refreshesEarly } from '../policy/serving.ts';
 import { upstreamPath } from '../route/rewrite.ts';
@@ -244,6 +244,11 @@ function followerTakes(
       return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, own);
     }
     if (fetch.body?.fromStart !== true) return null;
+  }
+  if (outcome.kind === 'validated') {
+    // The 304 may have brought a Vary by which another variant is ours (4.1), or may not be for others at all.
+    const names = normaliseVary(fieldsOf(head.fields, 'vary'));
+    if (names === '*' || variantKey(x.key, names, request.fields) !== fetch.storedKey) return null;
   }
   if (mayServe(head, request, x.isPrivate, runtime.state.now()).serve !== 'fresh') return null;
   if (outcome.kind === 'validated') {

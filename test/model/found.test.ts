@@ -73,6 +73,16 @@ const found: readonly Row[] = [
     ['/stale/a'],
     ...[ask({ held: 'body' }), ask({ slow: true }, 1), goOn, pass(5_000), ask({}, 1)],
   ],
+  [
+    'who joined a validation got the response, although the 304 brought a Vary in which they differ',
+    A,
+    ask(),
+    pass(10_000),
+    say({ vary: 'accept-language' }),
+    ask({ held: 'head' }),
+    ask({ selecting: ['accept-language', 'de'] }),
+    goOn,
+  ],
 ];
 
 const rare: readonly Row[] = [
