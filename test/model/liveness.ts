@@ -3,8 +3,9 @@
 // nothing. It looks only at plain requests and plain answers, where nobody could doubt it.
 
 import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
+import { confirms, type State, stateAfter } from './chain.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
-import { confirms, type Reference, type State, stateAfter } from './reference.ts';
+import type { Reference } from './reference.ts';
 import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
