@@ -263,8 +263,9 @@ export class Fetch implements Source, Filling {
         plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs);
     }
     if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
-    // What the origin now says replaces what it said before, unless it merely failed.
-    if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
+    // What the origin now says replaces what it said before, unless it merely failed, or said it to this one client only.
+    const isPersonal = verdict?.store === false && !verdict.hitForMiss;
+    if (plan.stale !== null && storing === null && status < 500 && !isPersonal) plan.state.store.delete(plan.stale.key);
     if (storing === null || plan.key === null) this.#closeFill('released');
     else {
       this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
@@ -361,7 +362,8 @@ export class Fetch implements Source, Filling {
     // The 304 may have brought another Vary, and with it another key.
     const key = storing ? variantKey(plan.key, verdict.vary, plan.request.fields) : '';
     this.storedKey = key;
-    if (key !== stale.key) plan.state.store.delete(stale.key);
+    // A refusal that lies in this request says nothing about what is stored for others.
+    if (key !== stale.key && (verdict.store || verdict.hitForMiss)) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored =
       storing && putEntry(plan.state.store, plan.key, verdict.vary, plan.request.fields, head, [stale.body]);

@@ -83,6 +83,16 @@ const found: readonly Row[] = [
     ask({ selecting: ['accept-language', 'de'] }),
     goOn,
   ],
+  [
+    'a stale answer to a request with no-store had it fetched anew for nobody, and thrown away',
+    ['/stale/a'],
+    ...[ask(), pass(6_000), ask({ control: ['cache-control', 'no-store'] }), ask()],
+  ],
+  [
+    'a validation for one with credentials threw away what everybody had, and with it what stands in for failures',
+    A,
+    ...[ask(), pass(6_000), ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
+  ],
 ];
 
 const rare: readonly Row[] = [

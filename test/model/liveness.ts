@@ -2,7 +2,7 @@
 // in for failures, ask with validators, refresh what it gives stale, ask once for what many want, keep nobody waiting for
 // nothing. It looks only at plain requests and plain answers, where nobody could doubt it.
 
-import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
+import { type Fields, fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import { confirms, type State, stateAfter } from './chain.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
@@ -84,12 +84,12 @@ export class Liveness {
   }
 
   headCame(exchange: ExchangeRecord): void {
-    if (!changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
+    if (!this.#changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
   }
 
   exchangeEnded(exchange: ExchangeRecord): void {
     const url = this.#urlOf(exchange.target);
-    if (!changesNothing(exchange))
+    if (!this.#changesNothing(exchange))
       url.sure = url.beside.has(exchange) ? null : this.#storedBy(exchange, url.before.get(exchange) ?? null);
   }
 
@@ -158,6 +158,18 @@ export class Liveness {
     return made;
   }
 
+  /** It leaves what is stored as it is: other methods, failures, errors that nobody waits for, what is for one client only. */
+  #changesNothing(exchange: ExchangeRecord): boolean {
+    const { method, headSeq, message, client, target } = exchange;
+    if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
+    if (message.status >= 500 && client.answer !== null) return true;
+    const before = this.#urlOf(target).before.get(exchange)?.at(-1) ?? null;
+    const { kept } = stateAfter(message.status === 304 ? before : null, exchange, message);
+    const may = (requestFields: Fields): boolean =>
+      mustNotStore({ ...kept, requestFields }, method, rulesOf(target)) === null;
+    return method === 'GET' && !may(client.fields) && may([]);
+  }
+
   /** What is stored for certain after this exchange, which ran alone. */
   #storedBy(exchange: ExchangeRecord, before: readonly State[] | null): readonly State[] | null {
     const { client, message, state, method, target } = exchange;
@@ -183,12 +195,6 @@ export class Liveness {
     const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || directives(kept.fields).size > 0;
     return isClear && isUseful && isTimed ? [...(base === null ? [] : (before ?? [])), after] : null;
   }
-}
-
-/** It leaves what is stored as it is: other methods, failures without a head, and errors that nobody waits for. */
-function changesNothing({ method, headSeq, message, client }: ExchangeRecord): boolean {
-  if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
-  return message.status >= 500 && client.answer !== null;
 }
 
 function keyOfClient(client: ClientRecord): string {
