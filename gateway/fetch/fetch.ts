@@ -316,8 +316,9 @@ export class Fetch implements Source, Filling {
         plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs, verdict.reason);
     }
     if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
-    // What the origin now says replaces what it said before, unless it merely failed.
-    if (plan.stale !== null && storing === null && status < 500) plan.state.store.delete(plan.stale.key);
+    // What the origin now says replaces what it said before, unless it merely failed, or said it to this one client only.
+    const isPersonal = verdict?.store === false && !verdict.hitForMiss;
+    if (plan.stale !== null && storing === null && status < 500 && !isPersonal) plan.state.store.delete(plan.stale.key);
     const beside = plan.part?.beside ?? null;
     if (beside !== null && isOutlived(completed.status, verdict)) plan.state.store.delete(beside.key);
     if (storing === null || plan.key === null) this.#closeFill('released');
@@ -457,7 +458,9 @@ export class Fetch implements Source, Filling {
     const sameVary = String(normaliseVary(fieldsOf(stale.head.fields, 'vary'))) === String(vary);
     const ownKey = sameVary ? stale.key : variantKey(plan.key ?? '', vary, plan.request.fields);
     const key = storing ? ownKey : '';
-    if (key !== stale.key) plan.state.store.delete(stale.key);
+    this.storedKey = key;
+    // A refusal that lies in this request says nothing about what is stored for others.
+    if (key !== stale.key && (verdict.store || verdict.hitForMiss)) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored = storing && putVariant(plan.state.store, plan.key, vary, key, fenced, [stale.body], plan.variants);
     plan.state.failedKeys.answered(stale.key);

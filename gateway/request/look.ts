@@ -6,11 +6,11 @@ import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
-import { fieldOf, hasField } from '../http/fields.ts';
+import { fieldOf, fieldsOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
 import { isKeyedByContent } from '../policy/content-key.ts';
 import type { StoredHead } from '../policy/facts.ts';
-import { cacheKey, variantKey } from '../policy/key.ts';
+import { cacheKey, normaliseVary, variantKey } from '../policy/key.ts';
 import { mayLookUp, requestIsPrivate } from '../policy/lookup.ts';
 import { mayServe, refreshesEarly } from '../policy/serving.ts';
 import { isPreferred, variantRow } from '../policy/variants.ts';
@@ -272,6 +272,18 @@ function lookAgain(x: Exchange): RequestState {
   return 'look';
 }
 
+/** Whether a request selects the response at `storedKey`, whose Vary `names`: by the same fields, or as what it likes best. */
+function selects(
+  primary: string,
+  names: readonly string[],
+  storedKey: string,
+  head: StoredHead,
+  request: RequestHead,
+): boolean {
+  if (variantKey(primary, names, request.fields) === storedKey) return true;
+  return isPreferred(primary, variantRow(names, storedKey, head.fields), request.fields);
+}
+
 /** What another's fetch brought is this request's answer too, or null. */
 function followerTakes(
   x: Exchange,
@@ -293,11 +305,7 @@ function followerTakes(
   }
   if (outcome.kind === 'head') {
     const names = outcome.storing?.vary ?? [];
-    const own = variantKey(x.key, names, request.fields);
-    if (
-      own !== fetch.storedKey &&
-      !isPreferred(x.key, variantRow(names, fetch.storedKey, head.fields), request.fields)
-    ) {
+    if (!selects(x.key, names, fetch.storedKey, head, request)) {
       // Two keys of one hash: it is no answer of ours at all.
       if (names.length === 0) return null;
       // Another variant than ours: meet those who want the same one as we do.
@@ -305,10 +313,15 @@ function followerTakes(
       x.part = null;
       x.follows = false;
       x.fetch = null;
-      x.fillKey = meetingKey(x, own);
+      x.fillKey = meetingKey(x, variantKey(x.key, names, request.fields));
       return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, x.fillKey);
     }
     if (fetch.body?.fromStart !== true) return null;
+  }
+  if (outcome.kind === 'validated') {
+    // The 304 may have brought a Vary by which another variant is ours (4.1), or may not be for others at all.
+    const names = normaliseVary(fieldsOf(head.fields, 'vary'));
+    if (names === '*' || !selects(x.key, names, fetch.storedKey, head, request)) return null;
   }
   const verdict = mayServe(head, request, x.isPrivate, runtime.state.now(), route.cache.ignoreClientControl);
   if (verdict.serve !== 'fresh') return null;

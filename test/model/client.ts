@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import type { Fields } from '../../gateway/http/fields.ts';
 import type { Downstream } from '../../gateway/request/downstream.ts';
 import type { ClientRecord, Watcher } from './records.ts';
-import { HOST } from './vocabulary.ts';
+import { httpDate } from './running.ts';
+import { type Asked, HOST } from './vocabulary.ts';
 
 /** What it needs of the world around it. */
 export interface Around {
@@ -115,4 +116,48 @@ export class ModelClient implements Downstream {
     if (end === 'left') tell();
     else queueMicrotask(tell);
   }
+}
+
+/** The validators that the upstream has for a target when it is asked for. */
+interface Has {
+  readonly etag: string;
+  readonly modified: string;
+}
+
+function conditionFields(condition: Asked['condition'], has: Has, nowMs: number): Fields {
+  const fields: Readonly<Record<Asked['condition'], Fields>> = {
+    none: [],
+    etag: ['if-none-match', has.etag],
+    'weak etag': ['if-none-match', `W/${has.etag}`],
+    'other etag': ['if-none-match', '"v0"'],
+    'two etags': ['if-none-match', `"v0", ${has.etag}`],
+    any: ['if-none-match', '*'],
+    'since now': ['if-modified-since', httpDate(nowMs)],
+    'since long ago': ['if-modified-since', httpDate(0)],
+    match: ['if-match', has.etag],
+  };
+  return fields[condition];
+}
+
+function ifRangeFields(ifRange: Asked['ifRange'], has: Has): Fields {
+  const fields: Readonly<Record<Asked['ifRange'], Fields>> = {
+    none: [],
+    etag: ['if-range', has.etag],
+    'weak etag': ['if-range', `W/${has.etag}`],
+    'other etag': ['if-range', '"v0"'],
+    date: ['if-range', has.modified],
+  };
+  return fields[ifRange];
+}
+
+/** The fields of a request as the vocabulary describes it. */
+export function fieldsOfAsked(asked: Asked, has: Has, nowMs: number): Fields {
+  return [
+    ...asked.control,
+    ...conditionFields(asked.condition, has, nowMs),
+    ...asked.range,
+    ...(asked.range.length === 0 ? [] : ifRangeFields(asked.ifRange, has)),
+    ...asked.identity,
+    ...asked.selecting,
+  ];
 }

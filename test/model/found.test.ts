@@ -73,6 +73,26 @@ const found: readonly Row[] = [
     ['/stale/a'],
     ...[ask({ held: 'body' }), ask({ slow: true }, 1), goOn, pass(5_000), ask({}, 1)],
   ],
+  [
+    'who joined a validation got the response, although the 304 brought a Vary in which they differ',
+    A,
+    ask(),
+    pass(10_000),
+    say({ vary: 'accept-language' }),
+    ask({ held: 'head' }),
+    ask({ selecting: ['accept-language', 'de'] }),
+    goOn,
+  ],
+  [
+    'a stale answer to a request with no-store had it fetched anew for nobody, and thrown away',
+    ['/stale/a'],
+    ...[ask(), pass(6_000), ask({ control: ['cache-control', 'no-store'] }), ask()],
+  ],
+  [
+    'a validation for one with credentials threw away what everybody had, and with it what stands in for failures',
+    A,
+    ...[ask(), pass(6_000), ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
+  ],
 ];
 
 const rare: readonly Row[] = [
@@ -91,6 +111,12 @@ const rare: readonly Row[] = [
       pass(3_000),
       ask({ control: ['cache-control', 'max-stale'] }),
     ],
+  ],
+  ['min-fresh of a request', A, ...[ask(), pass(1_000), ask({ control: ['cache-control', 'min-fresh=5'] })]],
+  [
+    'a failure keeps nobody from asking for longer than a second',
+    A,
+    ...[ask(), pass(6_000), say({ failure: 'reset' }), ask(), pass(500), ask(), pass(2_000), ask()],
   ],
   [
     's-maxage leaves the config no say in what is served stale',

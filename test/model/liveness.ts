@@ -2,9 +2,10 @@
 // in for failures, ask with validators, refresh what it gives stale, ask once for what many want, keep nobody waiting for
 // nothing. It looks only at plain requests and plain answers, where nobody could doubt it.
 
-import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
+import { type Fields, fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
+import { confirms, type State, stateAfter } from './chain.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
-import { confirms, type Reference, type State, stateAfter } from './reference.ts';
+import type { Reference } from './reference.ts';
 import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
@@ -83,12 +84,12 @@ export class Liveness {
   }
 
   headCame(exchange: ExchangeRecord): void {
-    if (!changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
+    if (!this.#changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
   }
 
   exchangeEnded(exchange: ExchangeRecord): void {
     const url = this.#urlOf(exchange.target);
-    if (!changesNothing(exchange))
+    if (!this.#changesNothing(exchange))
       url.sure = url.beside.has(exchange) ? null : this.#storedBy(exchange, url.before.get(exchange) ?? null);
   }
 
@@ -109,7 +110,7 @@ export class Liveness {
       if (may === 'while-revalidate') this.#gotStale.push(client);
     }
     const must = this.#mustHit.get(client);
-    if (must !== undefined && answer.status !== 416 && numbers(must) !== numbers(chain))
+    if (must !== undefined && answer.status !== 416 && !isSame(must, chain))
       return `message ${numbers(must)} is stored and answers this request`;
     const stale = this.#haveStale.get(client)?.at(-1);
     const failed = chain.length === 0 || (chain.length === 1 && ERRORS.includes(answer.status));
@@ -157,6 +158,18 @@ export class Liveness {
     return made;
   }
 
+  /** It leaves what is stored as it is: other methods, failures, errors that nobody waits for, what is for one client only. */
+  #changesNothing(exchange: ExchangeRecord): boolean {
+    const { method, headSeq, message, client, target } = exchange;
+    if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
+    if (message.status >= 500 && client.answer !== null) return true;
+    const before = this.#urlOf(target).before.get(exchange)?.at(-1) ?? null;
+    const { kept } = stateAfter(message.status === 304 ? before : null, exchange, message);
+    const may = (requestFields: Fields): boolean =>
+      mustNotStore({ ...kept, requestFields }, method, rulesOf(target)) === null;
+    return method === 'GET' && !may(client.fields) && may([]);
+  }
+
   /** What is stored for certain after this exchange, which ran alone. */
   #storedBy(exchange: ExchangeRecord, before: readonly State[] | null): readonly State[] | null {
     const { client, message, state, method, target } = exchange;
@@ -184,12 +197,6 @@ export class Liveness {
   }
 }
 
-/** It leaves what is stored as it is: other methods, failures without a head, and errors that nobody waits for. */
-function changesNothing({ method, headSeq, message, client }: ExchangeRecord): boolean {
-  if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
-  return message.status >= 500 && client.answer !== null;
-}
-
 function keyOfClient(client: ClientRecord): string {
   return keyOf(client.target, client.fields, rulesOf(client.target));
 }
@@ -201,6 +208,11 @@ function selects(client: ClientRecord, { kept, exchange }: State): boolean {
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');
+
+/** The same body, as the same message left it. A 304 may have been about the response from before the last 304. */
+function isSame(a: readonly State[], b: readonly State[]): boolean {
+  return a[0]?.message === b[0]?.message && a.at(-1)?.message === b.at(-1)?.message;
+}
 
 /** What the store can answer if it holds it: nothing in the request speaks against it. */
 function isSimple({ asked, target }: ClientRecord): boolean {

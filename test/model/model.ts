@@ -9,7 +9,7 @@ import { Liveness } from './liveness.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord, Watcher } from './records.ts';
 import { Reference } from './reference.ts';
 import { type Scenario, scenarios } from './scenario.ts';
-import { Transcript } from './transcript.ts';
+import { describeStep, Transcript } from './transcript.ts';
 import { rulesOf } from './vocabulary.ts';
 import { config, World } from './world.ts';
 
@@ -118,7 +118,7 @@ async function walk(scenario: Scenario, config: Config, transcript: Transcript):
   };
   let why: string | null = null;
   for (const step of scenario.steps) {
-    why = await take(world.describe(step), () => world.step(step));
+    why = await take(describeStep(step, scenario.targets), () => world.step(step));
     if (why !== null) break;
   }
   why ??= await take('everything held goes on', () => world.finish());

@@ -3,43 +3,16 @@
 // of what it confirmed) and says why the standard and our config do not allow it, or null. It predicts no hits.
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
-import type { AnswerRecord, ClientRecord, ExchangeRecord, MessageRecord, PurgeRecord } from './records.ts';
-import {
-  ageMs,
-  isOurs,
-  type Kept,
-  keyOf,
-  mustNotStore,
-  namesSomebody,
-  reuse,
-  urlOf,
-  variesBetween,
-  withheldFields,
-} from './rules.ts';
-import { hasItAlready, partOf, shapesOf } from './selected.ts';
+import { judgeBody, judgeFields, judgePassed, judgeShape } from './answers.ts';
+import { type State, stateAfter, whyUnrelated } from './chain.ts';
+import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord } from './records.ts';
+import { isOurs, keyOf, mustNotStore, namesSomebody, reuse, urlOf, variesBetween } from './rules.ts';
+import { partsOf } from './selected.ts';
 import { rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
 const FAILED_MS = 1_000;
-/** Fields of a stored response that every answer made of it has. */
-const CARRIED = [
-  'cache-control',
-  'etag',
-  'last-modified',
-  'vary',
-  'expires',
-  'surrogate-key',
-  'set-cookie',
-  'location',
-];
 const UNSAFE = ['POST', 'DELETE', 'PUT', 'PATCH'];
-
-/** One message that an answer is made of, and the stored response as it is after it. */
-export interface State {
-  readonly exchange: ExchangeRecord;
-  readonly message: MessageRecord;
-  readonly kept: Kept;
-}
 
 export class Reference {
   readonly #exchanges: readonly ExchangeRecord[];
@@ -70,17 +43,8 @@ export class Reference {
     const { answer } = client;
     if (answer === null) return client.end === 'left' ? null : 'it ended without an answer';
     const chain = this.chainOf(answer.fields);
-    const first = chain?.[0];
-    if (first === undefined) return client.end === 'cut' ? 'an answer of our own broke off' : null;
-    const got = Buffer.concat(client.body);
-    const whole = wantedBody(client, answer, first);
-    if (whole === null) return `the status ${answer.status} in place of ${first.message.status}`;
-    const { exchange, message } = first;
-    const broke = message.cutAt !== null || exchange.state === 'failed';
-    if (client.end === 'clean' && !got.equals(whole)) return `a clean end after ${bytes(got)}, not ${bytes(whole)}`;
-    if (!got.equals(whole.subarray(0, got.length))) return `${bytes(got)}, not the beginning of ${bytes(whole)}`;
-    if (client.end === 'cut' && !broke) return `it broke off after ${bytes(got)} although the upstream gave all`;
-    return null;
+    if (chain === null || chain.length === 0) return client.end === 'cut' ? 'an answer of our own broke off' : null;
+    return judgeBody(client, answer, chain);
   }
 
   /** The messages an answer is made of, each with what is known after it; null = one of them was never sent. */
@@ -140,7 +104,7 @@ export class Reference {
     if (answer.status === 504 && wishes.includes('only-if-cached')) return null;
     if (answer.status === 416) {
       const told = /^bytes \*\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '')?.[1];
-      const right = told !== undefined && partOf(client.fields, Number(told)) === 'none';
+      const right = told !== undefined && partsOf(client.fields, Number(told)).length === 0;
       return right ? null : 'a 416 to a range that can be had';
     }
     if (![502, 503, 504].includes(answer.status)) return `nobody said ${answer.status}`;
@@ -152,13 +116,13 @@ export class Reference {
     for (const [i, state] of chain.entries()) {
       const { exchange, message } = state;
       const next = chain[i + 1];
-      if ((message.status === 304) !== i > 0) return `message ${message.n} is a ${message.status} at place ${i}`;
-      if (i > 0 && !confirms(state, chain[i - 1] as State))
-        return `the 304 of message ${message.n} speaks of something else`;
+      const unrelated = i === 0 ? null : whyUnrelated(state, chain[i - 1] as State);
+      if (unrelated !== null) return `message ${message.n}: ${unrelated}`;
+      if (i === 0 && message.status === 304) return `message ${message.n} is a 304 about nothing`;
       if (next === undefined && own) continue;
       const reader = next?.exchange.client ?? client;
       const rules = rulesOf(exchange.target);
-      const why = mustNotStore(state.kept, exchange.method, rules);
+      const why = mustNotStore(state.kept, i === 0 ? exchange.method : 'GET', rules);
       if (exchange.client.asked.bodyBytes > 0) return `message ${message.n} answered a request with a body`;
       if (why !== null) return `message ${message.n} is not for others: ${why}`;
       const here = `message ${message.n}, which client ${reader.n} gets,`;
@@ -180,7 +144,8 @@ export class Reference {
 
   #judgeReuse(client: ClientRecord, answer: AnswerRecord, chain: readonly State[], own: boolean): string | null {
     const first = chain[0] as State;
-    const { kept } = chain.at(-1) as State;
+    const last = chain.at(-1) as State;
+    const { kept } = last;
     const rules = rulesOf(client.target);
     if (client.method !== 'GET' && client.method !== 'HEAD') return `a stored answer to ${client.method}`;
     if (client.asked.bodyBytes > 0) return 'a stored answer to a request with a body, which is in no key';
@@ -193,106 +158,6 @@ export class Reference {
       if (may.may === 'if-error' && !this.#failedFor(client, answer))
         return 'it is stale and stands in for a failure (RFC 5861 4), but the upstream did not fail';
     }
-    return judgeShape(client, answer, first, kept) ?? judgeFields(answer, kept, own);
+    return judgeShape(client, answer, last) ?? judgeFields(answer, kept, own);
   }
-}
-
-/** What is known after one more message: a response, or a 304's fields in place of the stored ones (RFC 9111 3.2, 4.3.4). */
-export function stateAfter(before: State | null, exchange: ExchangeRecord, message: MessageRecord): State {
-  const { client, atMs, headMs } = exchange;
-  const kept: Kept = {
-    status: before?.kept.status ?? message.status,
-    fields: dated(before === null ? message.fields : laidOver(before.kept.fields, message.fields), headMs),
-    requestFields: client.fields,
-    askedFromMs: client.atMs,
-    askedToMs: atMs,
-    headMs,
-  };
-  return { exchange, message, kept };
-}
-
-/** RFC 9110 6.6.1: who receives a response without a Date that can be read gives it one. */
-function dated(fields: Fields, headMs: number): Fields {
-  if (!Number.isNaN(Date.parse(fieldOf(fields, 'date') ?? ''))) return fields;
-  const date = new Date(Math.floor(headMs / 1000) * 1000).toUTCString();
-  return [...fields.filter((_, i) => fields[i - (i % 2)] !== 'date'), 'date', date];
-}
-
-function laidOver(stored: Fields, fresh: Fields): Fields {
-  // Age and Date say how old the message is that carries them.
-  const replaced = new Set(['age', 'date', ...fresh.filter((_, i) => i % 2 === 0)]);
-  const kept: string[] = [];
-  for (let i = 0; i < stored.length; i += 2)
-    if (!replaced.has(stored[i] as string)) kept.push(stored[i] as string, stored[i + 1] as string);
-  return [...kept, ...fresh];
-}
-
-/** Whether a 304 answers a request that asked about this response, and names no other (RFC 9111 4.3.4). */
-export function confirms({ exchange, message }: State, before: State): boolean {
-  const etag = fieldOf(before.kept.fields, 'etag');
-  const named = fieldOf(message.fields, 'etag');
-  const opaque = (tag: string): string => tag.replace(/^W\//, '');
-  if (etag !== undefined && named !== undefined && opaque(etag) !== opaque(named)) return false;
-  return hasItAlready(exchange.fields, before.kept.fields);
-}
-
-/** The upstream's answer to this very request, as it came. */
-function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, message, kept }: State): string | null {
-  const { status } = answer;
-  const known = status === 304 && message.status === 200 && hasItAlready(client.fields, kept.fields);
-  if (status !== message.status && !known) return `the status ${status} in place of ${message.status}`;
-  const conditions = ['if-none-match', 'if-modified-since'];
-  if (message.status === 304) {
-    const asked = conditions.some((name) => fieldOf(client.fields, name) !== undefined);
-    if (!asked || !conditions.every((name) => sameLines(name, client.fields, exchange.fields)))
-      return 'a 304 to a question that the client did not ask';
-  }
-  for (const name of CARRIED) if (!sameLines(name, answer.fields, message.fields)) return `another ${name}`;
-  return null;
-}
-
-function judgeShape(client: ClientRecord, answer: AnswerRecord, { message }: State, kept: Kept): string | null {
-  const shapes = shapesOf(client, { status: kept.status, fields: kept.fields, whole: message.whole });
-  const range = fieldOf(answer.fields, 'content-range') ?? '';
-  const allowed = shapes.some(({ status, contentRange }) => status === answer.status && contentRange === range);
-  const wanted = shapes.map(({ status, contentRange }) => `${status} ${contentRange}`.trim()).join(' or ');
-  return allowed ? null : `${answer.status} ${range} where ${wanted} is right`;
-}
-
-function judgeFields(answer: AnswerRecord, kept: Kept, own: boolean): string | null {
-  const age = ageMs(kept, answer.atMs);
-  const told = fieldOf(answer.fields, 'age');
-  const wrong =
-    told === undefined ||
-    !/^\d+$/.test(told) ||
-    Number(told) < Math.floor(age.least / 1000) - 1 ||
-    Number(told) > Math.min(2 ** 31, Math.floor(age.most / 1000) + 1);
-  if (wrong) return `Age ${told ?? 'is missing'} where it is ${Math.floor(age.least / 1000)}`;
-  const withheld = withheldFields(kept);
-  if (!own) {
-    const leaked = withheld.find((name) => fieldOf(answer.fields, name) !== undefined);
-    if (leaked !== undefined) return `the field ${leaked}, which is not for others (5.2.2.4, 5.2.2.7)`;
-  }
-  for (const name of CARRIED) {
-    if (withheld.includes(name) || sameLines(name, answer.fields, kept.fields)) continue;
-    return `another ${name} than the response has`;
-  }
-  return null;
-}
-
-function sameLines(name: string, a: Fields, b: Fields): boolean {
-  return fieldsOf(a, name).join('\n') === fieldsOf(b, name).join('\n');
-}
-
-/** All bytes of this answer; null = its status is none that this message can give. */
-function wantedBody(client: ClientRecord, answer: AnswerRecord, { message }: State): Buffer | null {
-  if (client.method === 'HEAD' || answer.status === 304 || answer.status === 204) return Buffer.alloc(0);
-  if (answer.status === message.status) return message.body;
-  const part = partOf(client.fields, message.whole.length);
-  if (answer.status !== 206 || part === null || part === 'none') return null;
-  return message.whole.subarray(part.first, part.last + 1);
-}
-
-function bytes(body: Buffer): string {
-  return `${body.length} bytes "${body.toString('latin1', 0, 24)}${body.length > 24 ? '…' : ''}"`;
 }

@@ -141,6 +141,7 @@ export function mustNotStore(kept: Kept, method: string, rules: RouteRules): str
   if (rules.off) return 'the route says cache: off';
   if (method !== 'GET') return `it answered a ${method}`;
   if (directives(kept.requestFields).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
+  // A 206 that says which part it is counts as what it is a part of (3.3).
   if (kept.status < 200 || kept.status === 206 || kept.status === 304) return `the status ${kept.status}`;
   const understood = has('must-understand') && [...HEURISTIC, 302, 303, 307].includes(kept.status);
   if (has('must-understand') && !understood) return 'must-understand with a status that nobody understands (5.2.2.3)';

@@ -18,20 +18,33 @@ export function hasItAlready(requestFields: Fields, fields: Fields): boolean {
   return Date.parse(changed) <= Date.parse(since[0] as string);
 }
 
-/** The part that Range asks for, first and last byte; 'none' = there is no such part; null = answer with all of it. */
-export function partOf(
-  requestFields: Fields,
-  bytes: number,
-): { readonly first: number; readonly last: number } | 'none' | null {
-  const range = /^bytes=(\d*)-(\d*)$/.exec(fieldOf(requestFields, 'range') ?? '');
-  if (range === null || range[0] === 'bytes=-') return null;
-  const [from = '', to = ''] = range.slice(1);
-  if (from === '') {
-    if (Number(to) === 0) return 'none';
-    return bytes === 0 ? null : { first: Math.max(0, bytes - Number(to)), last: bytes - 1 };
+/** A part of a representation, its first and its last byte. */
+export interface Part {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The parts that Range asks for and that are there; none = there are none (416); null = answer as if there were no Range. */
+export function rangesOf(requestFields: Fields, bytes: number): readonly Part[] | null {
+  const list = /^bytes=(.+)$/.exec(fieldOf(requestFields, 'range') ?? '')?.[1];
+  if (list === undefined) return null;
+  const parts: Part[] = [];
+  for (const spec of list.split(',')) {
+    const range = /^(\d*)-(\d*)$/.exec(spec.trim());
+    if (range === null || range[0] === '-') return null;
+    const [from = '', to = ''] = range.slice(1);
+    if (from === '') {
+      if (bytes === 0 && Number(to) > 0) return null;
+      if (Number(to) > 0) parts.push({ first: Math.max(0, bytes - Number(to)), last: bytes - 1 });
+    } else if (Number(from) < bytes)
+      parts.push({ first: Number(from), last: to === '' ? bytes - 1 : Math.min(Number(to), bytes - 1) });
   }
-  if (Number(from) >= bytes) return 'none';
-  return { first: Number(from), last: to === '' ? bytes - 1 : Math.min(Number(to), bytes - 1) };
+  return parts;
+}
+
+/** The same, none where Range is to be ignored. */
+export function partsOf(requestFields: Fields, bytes: number): readonly Part[] {
+  return rangesOf(requestFields, bytes) ?? [];
 }
 
 /** Whether If-Range lets a part be given: there is none, or it names this very representation (RFC 9110 13.1.5). */
@@ -42,31 +55,32 @@ export function sameAsIfRange(requestFields: Fields, fields: Fields): boolean {
   return wanted.startsWith('"') ? wanted === etag : modified !== undefined && wanted === modified;
 }
 
-/** An answer that a request may get: its status and exactly these bytes. */
+/** An answer that a request may get. */
 export interface Shape {
   readonly status: number;
-  readonly body: Buffer;
-  /** Content-Range, '' = none. */
+  /** '' = none. */
   readonly contentRange: string;
 }
-
-const nothing = Buffer.alloc(0);
 
 /** What a stored response may look like to this request: the first is the best, the others are allowed too. */
 export function shapesOf(
   request: { readonly method: string; readonly fields: Fields },
-  stored: { readonly status: number; readonly fields: Fields; readonly whole: Buffer },
+  stored: { readonly status: number; readonly fields: Fields; readonly bytes: number },
 ): readonly Shape[] {
-  const { status, fields, whole } = stored;
-  const all: Shape = { status, body: request.method === 'HEAD' ? nothing : whole, contentRange: '' };
+  const { status, fields, bytes } = stored;
+  const all: Shape = { status, contentRange: '' };
   // RFC 9110 13.2.1: conditions count where the plain answer would be a success.
   if (status !== 200) return [all];
-  if (hasItAlready(request.fields, fields)) return [{ status: 304, body: nothing, contentRange: '' }];
+  if (hasItAlready(request.fields, fields)) {
+    const known: Shape = { status: 304, contentRange: '' };
+    // RFC 9111 4.3.2: by the time of receipt alone it is only a SHOULD.
+    const isSure = hasField(request.fields, 'if-none-match') || hasField(fields, 'last-modified');
+    return isSure ? [known] : [known, all];
+  }
   if (request.method !== 'GET' || !sameAsIfRange(request.fields, fields)) return [all];
-  const part = partOf(request.fields, whole.length);
-  if (part === null) return [all];
-  if (part === 'none') return [{ status: 416, body: nothing, contentRange: `bytes */${whole.length}` }, all];
-  const { first, last } = part;
-  const body = whole.subarray(first, last + 1);
-  return [{ status: 206, body, contentRange: `bytes ${first}-${last}/${whole.length}` }, all];
+  const parts = rangesOf(request.fields, bytes);
+  if (parts === null) return [all];
+  if (parts.length === 0) return [{ status: 416, contentRange: `bytes */${bytes}` }, all];
+  if (parts.length > 1) return [all];
+  return [...parts.map(({ first, last }) => ({ status: 206, contentRange: `bytes ${first}-${last}/${bytes}` })), all];
 }

@@ -6,7 +6,6 @@ import { mock } from 'node:test';
 import type { Config } from '../../gateway/config/config.ts';
 import type { Filling } from '../../gateway/fetch/filling.ts';
 import { compileAddressList } from '../../gateway/http/address.ts';
-import type { Fields } from '../../gateway/http/fields.ts';
 import { acceptExchange } from '../../gateway/request/steps.ts';
 import { compileRoutes } from '../../gateway/route/compile.ts';
 import type { Runtime, WorkerState } from '../../gateway/runtime.ts';
@@ -24,13 +23,12 @@ import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
 import { createClock } from '../helpers/clock.ts';
 import { configOf } from '../helpers/config.ts';
-import { ModelClient } from './client.ts';
+import { fieldsOfAsked, ModelClient } from './client.ts';
 import { Origin } from './origin.ts';
 import type { ClientRecord, ExchangeRecord, Watcher } from './records.ts';
 import { urlOf } from './rules.ts';
-import { httpDate } from './running.ts';
 import type { Scenario, Step } from './scenario.ts';
-import { ANSWERS, type Asked, type Behaviour, CONFIG, HOST, rulesOf } from './vocabulary.ts';
+import { type Asked, CONFIG, HOST, rulesOf } from './vocabulary.ts';
 
 const WORKERS = 2;
 const ARENA_BYTES = 64 * 2 ** 20;
@@ -88,42 +86,6 @@ export class World {
   async step(step: Step): Promise<void> {
     this.#begin(step);
     await this.settle();
-  }
-
-  /** A step in words. */
-  describe(step: Step): string {
-    switch (step.kind) {
-      case 'ask': {
-        const { slow, held, bodyBytes } = step.asked;
-        const more = [
-          slow ? 'slow' : '',
-          held === 'no' ? '' : `held at the ${held}`,
-          bodyBytes > 0 ? 'with a body' : '',
-        ];
-        return ['a client asks worker', step.worker, ...more].join(' ').trimEnd();
-      }
-      case 'say': {
-        const words = Object.entries(step.behaviour).filter(
-          ([name, word]) => JSON.stringify(word) !== JSON.stringify(ANSWERS[name as keyof Behaviour][0]),
-        );
-        const text = words.map(([name, word]) => `${name}: ${JSON.stringify(word)}`).join(', ');
-        return `from now on ${this.#target(step.target)} is answered with ${text === '' ? 'the plainest' : text}`;
-      }
-      case 'change':
-        return `${this.#target(step.target)} changes`;
-      case 'pass':
-        return `${step.ms} ms pass`;
-      case 'purge':
-        return `worker ${step.worker} purges ${step.target === null ? 'everything' : this.#target(step.target)}`;
-      case 'go-on':
-        return 'an answer that was held goes on';
-      case 'break':
-        return 'an answer that was held breaks off';
-      case 'leave':
-        return 'a client leaves';
-      case 'read':
-        return 'a slow client reads on';
-    }
   }
 
   /** Everything held goes on and every slow client reads, until nothing is left to do. Timers do not run. */
@@ -206,15 +168,7 @@ export class World {
 
   /** A client's request comes in. */
   ask(worker: number, target: string, asked: Asked): void {
-    const has = this.origin.current(target);
-    const fields = [
-      ...asked.control,
-      ...conditionFields(asked.condition, has, this.nowMs),
-      ...asked.range,
-      ...(asked.range.length === 0 ? [] : ifRangeFields(asked.ifRange, has)),
-      ...asked.identity,
-      ...asked.selecting,
-    ];
+    const fields = fieldsOfAsked(asked, this.origin.current(target), this.nowMs);
     const record: ClientRecord = {
       n: this.clients.length + 1,
       worker,
@@ -316,32 +270,4 @@ function chance(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-}
-
-type Has = { readonly etag: string; readonly modified: string };
-
-function conditionFields(condition: Asked['condition'], has: Has, nowMs: number): Fields {
-  const fields: Readonly<Record<Asked['condition'], Fields>> = {
-    none: [],
-    etag: ['if-none-match', has.etag],
-    'weak etag': ['if-none-match', `W/${has.etag}`],
-    'other etag': ['if-none-match', '"v0"'],
-    'two etags': ['if-none-match', `"v0", ${has.etag}`],
-    any: ['if-none-match', '*'],
-    'since now': ['if-modified-since', httpDate(nowMs)],
-    'since long ago': ['if-modified-since', httpDate(0)],
-    match: ['if-match', has.etag],
-  };
-  return fields[condition];
-}
-
-function ifRangeFields(ifRange: Asked['ifRange'], has: Has): Fields {
-  const fields: Readonly<Record<Asked['ifRange'], Fields>> = {
-    none: [],
-    etag: ['if-range', has.etag],
-    'weak etag': ['if-range', `W/${has.etag}`],
-    'other etag': ['if-range', '"v0"'],
-    date: ['if-range', has.modified],
-  };
-  return fields[ifRange];
 }
