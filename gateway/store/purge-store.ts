@@ -2,6 +2,7 @@
 // if it is a hard one, removed there. The count is exact although workers go on: it is of what stood there from before the
 // purge and was not purged already. It gives others a turn between slices.
 
+import { isCodedKeyAt } from './coded-key.ts';
 import { PurgeMatch } from './purge-match.ts';
 import { GONE, type PurgeSubject, type Purges, UNTOUCHED } from './purges.ts';
 import { Sweep, type SweepAction, type SweepCount, type Swept } from './sweep.ts';
@@ -33,7 +34,9 @@ export class Purger {
     const ask = (found: Swept): SweepAction => {
       if (soft && !found.isResponse) return 'skip';
       if (!(found.storedMs <= atMs) || !match.matches(found)) return 'skip';
-      if (!found.isResponse) return 'drop';
+      // A coded form goes with what it is a form of, and does not count.
+      const isForm = isCodedKeyAt(found.bytes, 4 * found.keyAt, found.keyLength, found.keyStep);
+      if (!found.isResponse || isForm) return soft ? 'skip' : 'drop';
       const untilMs = before.goodUntilAt(found);
       if (soft) return untilMs === UNTOUCHED ? 'count' : 'skip';
       return untilMs === GONE ? 'drop' : 'remove';

@@ -25,7 +25,6 @@ import {
   WIDE,
 } from './arena-memory.ts';
 import { BYTES, CHAINS, ENTRIES, statWords } from './arena-stats.ts';
-import { isCodedKeyAt } from './coded-key.ts';
 import { Directory } from './directory.ts';
 import { FRAME_AT, FRAME_RESPONSE } from './frame.ts';
 import { BUCKET_SLOTS, UNIT_BYTES, UNIT_WORDS } from './layout.ts';
@@ -34,7 +33,14 @@ import { TAG_HASH_WORDS } from './tag-hash.ts';
 
 /** Slots, and bits, that are looked at in one go. */
 const STEP = 16_384;
-const BATCH = 32;
+const BATCH = 64;
+// Words of a frame's header.
+const FRAME_KIND = FRAME_AT.kind >> 2;
+const FRAME_STORED = FRAME_AT.storedMs >> 2;
+const FRAME_TAGS = FRAME_AT.tags >> 2;
+const FRAME_HASHES = FRAME_AT.tagHashes >> 2;
+const HEADER_BYTES = FRAME_AT.tagHashes;
+const HASH_BYTES = 4 * TAG_HASH_WORDS;
 /** Units of a record that are touched: its header, the key, and the frame's header for keys up to 150 bytes. */
 const TOUCHED_UNITS = 4;
 /** How often a slot is looked at anew when it changes meanwhile. */
@@ -187,27 +193,30 @@ export class Sweep {
   /** Asks about the records of a batch; the bits of those that are not to be removed go. */
   #askAll(batched: number, end: number, generation: number, ask: Ask): void {
     const { words } = this.#memory;
+    const batch = this.#batch;
     const bits = this.#bits;
+    // The last record of all may be shorter.
+    const most = words.length - TOUCHED_UNITS * UNIT_WORDS;
     let touched = this.#touched;
     for (let i = 0; i < batched; i++) {
-      // The last record of all may be shorter.
-      const record = Math.min((this.#batch[i] as number) * UNIT_WORDS, words.length - TOUCHED_UNITS * UNIT_WORDS);
-      for (let n = 0; n < TOUCHED_UNITS; n++) touched ^= words[record + n * UNIT_WORDS] as number;
+      const record = Math.min((batch[i] as number) * UNIT_WORDS, most);
+      touched ^= (words[record] as number) ^ (words[record + UNIT_WORDS] as number);
+      touched ^= (words[record + 2 * UNIT_WORDS] as number) ^ (words[record + 3 * UNIT_WORDS] as number);
     }
     this.#touched = touched;
     for (let i = 0; i < batched; i++) {
-      const unit = this.#batch[i] as number;
-      if (this.#ask(unit, end, generation, ask)) continue;
-      bits[unit >> 5] = (bits[unit >> 5] as number) & ~(1 << (unit & 31));
+      const unit = batch[i] as number;
+      const action = this.#read(unit, end, generation) ? ask(this.#swept) : 'skip';
+      if (action === 'skip' || !this.#note(unit, action)) {
+        bits[unit >> 5] = (bits[unit >> 5] as number) & ~(1 << (unit & 31));
+      }
     }
   }
 
-  /** Asks about the record at `unit`; true when it is to be removed. */
-  #ask(unit: number, end: number, generation: number, ask: Ask): boolean {
-    if (!this.#read(unit, end, generation)) return false;
-    const action = ask(this.#swept);
-    if (action === 'skip') return false;
-    const units = this.#memory.words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
+  /** Counts the record at `unit`, which was read last; true when it is to be removed. */
+  #note(unit: number, action: SweepAction): boolean {
+    const { words } = this.#memory;
+    const units = words[unit * UNIT_WORDS + CHAIN_UNITS] as number;
     // A chain that lost a piece cannot be read any more.
     const isCounted = action !== 'drop' && (this.#kind === ENTRY || this.#isWhole(unit));
     if (isCounted) this.#count(1, units);
@@ -220,7 +229,7 @@ export class Sweep {
     this.#removed[this.#removedWords++] = unit;
     this.#removed[this.#removedWords++] =
       units * FLAGS + (isCounted ? COUNTED : 0) + (this.#kind === CHAIN ? CHAINED : 0);
-    this.#removed[this.#removedWords++] = this.#memory.words[unit * UNIT_WORDS + HASH_A] as number;
+    this.#removed[this.#removedWords++] = words[unit * UNIT_WORDS + HASH_A] as number;
     return true;
   }
 
@@ -320,47 +329,59 @@ export class Sweep {
     if ((known & CHAINED) !== 0) stats[CHAINS] = (stats[CHAINS] as number) - entries;
   }
 
-  /** Reads the record at `unit` of a segment up to `end`; false when there is none of this generation, or it does not hold together. */
+  /**
+   * Reads the record at `unit` of a segment up to `end`; false when there is none of this generation, or it does not hold
+   * together. As ArenaMemory.isRecord, but for the atomic load, which costs as much as all the rest: who asks has made sure that
+   * what was written before its slot is seen, and asks afterwards whether the segment still is the same.
+   */
   #read(unit: number, end: number, generation: number): boolean {
     const memory = this.#memory;
     const { words } = memory;
-    const swept = this.#swept;
     const record = unit * UNIT_WORDS;
-    const kind = (words[record + KIND] as number) & ~WIDE;
-    // As ArenaMemory.isRecord, but for the atomic load, which costs more than all the rest: who asks has made sure that what was
-    // written before its slot is seen, and asks afterwards whether the segment still is the same.
     if (words[record + COMMIT] !== generation || words[record + MAGIC] !== memory.secret) return false;
-    if (kind !== ENTRY && kind !== CHAIN) return false;
-    if (unit + (words[record + UNITS] as number) > end) return false;
+    const units = words[record + UNITS] as number;
     const keyBytes = words[record + KEY_BYTES] as number;
-    let frameBytes = words[record + HERE_BYTES] as number;
+    const frameBytes = words[record + HERE_BYTES] as number;
     const offset = frameOffset(keyBytes);
-    if (!(keyBytes >= 0 && frameBytes >= 0 && offset + frameBytes <= (words[record + UNITS] as number) * UNIT_BYTES))
+    if (!(keyBytes >= 0 && frameBytes >= 0 && offset + frameBytes <= units * UNIT_BYTES && unit + units <= end))
       return false;
-    // All places in words from here on: bytes of a large arena are no small integers.
-    let frame = record + (offset >> 2);
-    if (kind === CHAIN && frameBytes === 0) {
-      // The frame begins in the first piece.
-      const list = this.#directory.listAt(unit);
-      if (list < 0 || !this.#isKept(list)) return false;
-      frame = ((words[list] as number) + 1) * UNIT_WORDS;
-      frameBytes = words[list + 2] as number;
+    const kind = words[record + KIND] as number;
+    this.#swept.keyAt = record + UNIT_WORDS;
+    this.#swept.keyLength = keyBytes;
+    this.#swept.keyStep = 1;
+    this.#kind = ENTRY;
+    // All places in words: bytes of a large arena are no small integers.
+    if (kind === ENTRY) return this.#readFrame(record + (offset >> 2), frameBytes);
+    return this.#readOther(unit, kind, offset, frameBytes);
+  }
+
+  /** A chain, or a key in UTF-16. */
+  #readOther(unit: number, kind: number, offset: number, frameBytes: number): boolean {
+    const { words } = this.#memory;
+    const record = unit * UNIT_WORDS;
+    this.#kind = kind & ~WIDE;
+    if (this.#kind !== ENTRY && this.#kind !== CHAIN) return false;
+    if ((kind & WIDE) !== 0) {
+      this.#swept.keyLength >>= 1;
+      this.#swept.keyStep = 2;
     }
-    if (frameBytes < FRAME_AT.tagHashes || frame + (frameBytes >> 2) > words.length) return false;
-    const tags = words[frame + (FRAME_AT.tags >> 2)] as number;
-    if (!(tags >= 0 && tags <= LIMITS.tags && FRAME_AT.tagHashes + 4 * TAG_HASH_WORDS * tags <= frameBytes))
-      return false;
-    const isWide = ((words[record + KIND] as number) & WIDE) !== 0;
-    this.#kind = kind;
-    swept.storedMs = this.#doubles[(frame + (FRAME_AT.storedMs >> 2)) >> 1] as number;
-    swept.keyAt = record + UNIT_WORDS;
-    swept.keyLength = isWide ? keyBytes >> 1 : keyBytes;
-    swept.keyStep = isWide ? 2 : 1;
+    if (this.#kind === ENTRY || frameBytes > 0) return this.#readFrame(record + (offset >> 2), frameBytes);
+    // The frame begins in the first piece.
+    const list = this.#directory.listAt(unit);
+    if (list < 0 || !this.#isKept(list)) return false;
+    return this.#readFrame(((words[list] as number) + 1) * UNIT_WORDS, words[list + 2] as number);
+  }
+
+  #readFrame(frame: number, frameBytes: number): boolean {
+    const { words } = this.#memory;
+    if (frameBytes < HEADER_BYTES || frame + (frameBytes >> 2) > words.length) return false;
+    const tags = words[frame + FRAME_TAGS] as number;
+    if (!(tags >= 0 && tags <= LIMITS.tags && HEADER_BYTES + HASH_BYTES * tags <= frameBytes)) return false;
+    const swept = this.#swept;
     // The kind is the high half of its word.
-    swept.isResponse =
-      (words[frame + (FRAME_AT.kind >> 2)] as number) >>> 16 === FRAME_RESPONSE &&
-      !isCodedKeyAt(swept.bytes, 4 * swept.keyAt, swept.keyLength, swept.keyStep);
-    swept.tagsAt = frame + (FRAME_AT.tagHashes >> 2);
+    swept.isResponse = (words[frame + FRAME_KIND] as number) >>> 16 === FRAME_RESPONSE;
+    swept.storedMs = this.#doubles[(frame + FRAME_STORED) >> 1] as number;
+    swept.tagsAt = frame + FRAME_HASHES;
     swept.tags = tags;
     return true;
   }
