@@ -2,10 +2,8 @@
 // pools, decides by policy what is stored, and never writes to a client: those who wait get an Outcome and read a Body.
 
 import { mayRetry } from '../balance/retry.ts';
-import type { CacheRules, RouteConfig, TimeoutsConfig } from '../config/config.ts';
 import { mayBeConditional } from '../http/conditional.ts';
 import { type Fields, fieldOf, fieldsOf, hasField, withoutFields } from '../http/fields.ts';
-import type { RequestHead } from '../http/request.ts';
 import type { StoredHead } from '../policy/facts.ts';
 import { bornMs } from '../policy/freshness.ts';
 import { staleSince } from '../policy/invalidate.ts';
@@ -14,69 +12,22 @@ import { combine, mayStoreRangeAnswer } from '../policy/parts.ts';
 import { isServerError } from '../policy/serving.ts';
 import { mayStore, type StoreInput, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
-import type { WorkerState } from '../runtime.ts';
-import type { GrowingEntry } from '../store/arena.ts';
-import { hasRoom, holdsGood, indexVariant, putVariant, type StoredEntry } from '../store/entries.ts';
-import type { Lead } from '../store/fill-table.ts';
+import { hasRoom, holdsGood, putVariant, type StoredEntry } from '../store/entries.ts';
 import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
-import type { Attempt, AttemptHandlers, Failure, Instance, Upstream } from '../upstream/upstream.ts';
+import type { Attempt, AttemptHandlers, Failure, Instance } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
 import { Completing } from './completing.ts';
 import type { Filling, Waiter } from './filling.ts';
+import { Keeping, keepBytes } from './keeping.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
-import { type PartPlan, putPart } from './parts.ts';
+import type { AnswerHead, AsGet, FetchPlan } from './plan.ts';
 import { outgoingFields } from './prepare.ts';
-import type { Upload } from './upload.ts';
 
-/** The head of an answer, and when it was asked for and came. */
-export interface AnswerHead {
-  readonly status: number;
-  readonly fields: Fields;
-  readonly requestMs: number;
-  readonly responseMs: number;
-}
-
-/** Where the answer to another method is stored as if GET had brought it. */
-export interface AsGet {
-  readonly key: string;
-  /** It counts as stored at that time (ms): newer than what its own request invalidated, and than nothing else. */
-  readonly storedMs: number;
-}
-
-/** Everything a fetch is told. */
-export interface FetchPlan {
-  readonly state: WorkerState<Filling>;
-  readonly route: RouteConfig;
-  readonly request: RequestHead;
-  readonly upstream: Upstream;
-  readonly timeouts: TimeoutsConfig;
-  readonly rules: CacheRules;
-  readonly variants: number;
-  readonly hitForMissMs: number;
-  readonly path: string;
-  /** Identity fields (X-Forwarded-*, Via, request id) for this hop. */
-  readonly identity: Fields;
-  readonly upload: Upload | null;
-  /** Its length as declared; null = unknown. What is held is as long as it is. */
-  readonly uploadBytes: number | null;
-  /** Primary cache key; null = the answer is not stored. */
-  readonly key: string | null;
-  /** The key under which waiters find this fetch; null = it fetches alone. */
-  readonly fillKey: string | null;
-  /** The right to fetch this for all workers; null = they are not told. */
-  readonly lead: Lead | null;
-  /** What to validate; null = fetch whole. */
-  readonly stale: StoredEntry | null;
-  /** `stale` may stand in for a failure of the upstream: the request does not ask for better (RFC 5861 4). */
-  readonly ifError: boolean;
-  /** Nobody waits for it: it runs for the store. */
-  readonly background: boolean;
-  /** Parts that this is about; null = it is for a whole response. */
-  readonly part: PartPlan | null;
-}
+/** What is stored of an answer; see Outcome. */
+type Storing = NonNullable<Extract<Outcome, { kind: 'head' }>['storing']>;
 
 const none: ReadonlySet<Instance> = new Set();
 const framing: ReadonlySet<string> = new Set(['content-length']);
@@ -103,7 +54,8 @@ export class Fetch implements Source, Filling {
   #leader: Waiter | null = null;
   #attempt: Attempt | null = null;
   #fields: Fields = [];
-  #keptBytes = 0;
+  /** What of the body is kept for the store; null = nothing. */
+  #keeping: Keeping | null = null;
   #totalTimer: ReturnType<typeof setTimeout> | null = null;
   #timedOut = false;
   #stale: StoredEntry | null;
@@ -117,13 +69,8 @@ export class Fetch implements Source, Filling {
   #unfit = false;
   /** The response as it was judged for the store. */
   #input: StoreInput | null = null;
-  /** The entry in the arena that other workers follow; null = none yet, or none any more. */
-  #growing: GrowingEntry | null = null;
-  #mayGrow = true;
   /** Bytes of a body that nobody wants. */
   #unwantedBytes = 0;
-  /** A body that is longer is not kept. */
-  #mostBytes: number;
 
   constructor(plan: FetchPlan, nowMs: number) {
     this.plan = plan;
@@ -132,7 +79,6 @@ export class Fetch implements Source, Filling {
     this.#completing = completes === null ? null : new Completing(completes.held, completes.missing);
     this.startedMs = nowMs;
     this.#fenceMs = nowMs;
-    this.#mostBytes = plan.rules.maxObjectBytes;
   }
 
   /** Begins. The leader's outcome comes later, never from within this call; null = it has none, it runs in the background. */
@@ -190,11 +136,6 @@ export class Fetch implements Source, Filling {
     if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
     this.#attempt?.abort();
     // Between two attempts there is nothing to abort; #pick sees that nobody waits.
-  }
-
-  /** What the kept bodies of this worker may hold together: its share, but always one object of the largest size. */
-  get #keepBytes(): number {
-    return Math.max(this.plan.state.keepBytes, this.plan.rules.maxObjectBytes);
   }
 
   /** Somebody waits for the head, here or in another worker, or the store does. */
@@ -298,13 +239,13 @@ export class Fetch implements Source, Filling {
     const verdict = this.#verdict(status, arrived, arrivedBytes);
     const completed = this.#completing?.headOf(arrived) ?? { status, fields: arrived, bodyBytes: arrivedBytes };
     const { fields, bodyBytes } = completed;
-    let storing: { head: StoredHead; vary: readonly string[] } | null = null;
+    let storing: Storing | null = null;
     let reason: Extract<Outcome, { kind: 'head' }>['reason'] = '';
     if (verdict?.store === true) {
       if (!hasRoom(plan.state, plan.key ?? '', verdict.vary, plan.request.fields, fields, plan.variants))
         reason = 'too-many-variants';
       else if (status >= 500 && holdsGood(plan.state, plan.key ?? '')) reason = 'kept-good';
-      else if (plan.state.keptBytes + (bodyBytes ?? 0) > this.#keepBytes) reason = 'store-full';
+      else if (plan.state.keptBytes + (bodyBytes ?? 0) > keepBytes(plan.state, plan.rules)) reason = 'store-full';
       else {
         // The fence is when it was asked for: what was purged meanwhile does not come back (DESIGN 5.10).
         const storedMs = Math.min(this.#fenceMs, this.#completing?.held.head.storedMs ?? this.#fenceMs);
@@ -325,10 +266,10 @@ export class Fetch implements Source, Filling {
     else {
       this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
       if (storing.head.part === null) plan.state.hitForMiss.stored(plan.key);
-      else if (this.#completing === null) this.#mostBytes = storing.head.bodyBytes;
     }
     const body = new Body(this, storing !== null);
     this.body = body;
+    if (storing !== null) this.#keep(body, storing, bodyBytes);
     this.outcome = {
       kind: 'head',
       status: completed.status,
@@ -339,8 +280,9 @@ export class Fetch implements Source, Filling {
       forwardedStatus: status,
     };
     this.#go('body');
-    this.#grow();
-    if (this.#mayGrow && storing !== null && bodyBytes !== null) setImmediate(() => this.#awaitWanted());
+    this.#keeping?.grow();
+    // Another worker may come while the upstream is silent. Most bodies are whole by then.
+    if (this.#keeping !== null) setImmediate(() => this.#awaitWanted());
     this.#tell();
     for (const held of this.#completing?.before ?? []) this.#bring(body, held);
     this.#letGo();
@@ -365,26 +307,30 @@ export class Fetch implements Source, Filling {
     return false;
   }
 
-  /** Another worker may come while the upstream is silent. Most bodies are whole by now. */
-  #awaitWanted(): void {
-    if (this.state !== 'body') return;
-    void this.plan.lead?.wanted().then(() => this.#guard(() => this.#grow()));
+  /** Keeps the body for the store from its first byte on. */
+  #keep(body: Body, storing: Storing, bodyBytes: number | null): void {
+    const { plan, storedKey } = this;
+    if (plan.key === null || this.#input === null) return;
+    // Of a part only what its head says is there.
+    const isPart = storing.head.part !== null && this.#completing === null;
+    this.#keeping = new Keeping({
+      state: plan.state,
+      rules: plan.rules,
+      variants: plan.variants,
+      lead: plan.lead,
+      primary: plan.key,
+      storedKey,
+      ...storing,
+      input: this.#input,
+      body,
+      bodyBytes,
+      mostBytes: isPart ? storing.head.bodyBytes : plan.rules.maxObjectBytes,
+    });
   }
 
-  /**
-   * Lets other workers follow as it grows, once one of them waits. Only for a declared length: a body that outgrows the
-   * store would break off at their clients.
-   */
-  #grow(): void {
-    const { plan, outcome, body } = this;
-    if (!this.#mayGrow || plan.lead === null || body === null || !plan.lead.isWanted()) return;
-    if (outcome.kind !== 'head' || outcome.storing === null || outcome.bodyBytes === null) return;
-    this.#mayGrow = false;
-    const growing = plan.state.store.grow(this.storedKey, outcome.storing.head, outcome.bodyBytes);
-    if (growing === null) return;
-    for (const chunk of body.chunks()) if (!growing.append(chunk)) return;
-    this.#growing = growing;
-    plan.lead.grow(growing.location, growing.generation);
+  #awaitWanted(): void {
+    if (this.state !== 'body') return;
+    void this.#keeping?.wanted().then(() => this.#guard(() => this.#keeping?.grow()));
   }
 
   #verdict(status: number, responseFields: Fields, bodyBytes: number | null): StoreVerdict | null {
@@ -490,18 +436,9 @@ export class Fetch implements Source, Filling {
 
   /** Gives bytes to the readers and, while it is kept, to the store. */
   #bring(body: Body, chunk: Buffer): void {
-    if (body.kept) {
-      const { plan } = this;
-      this.#keptBytes += chunk.length;
-      plan.state.keptBytes += chunk.length;
-      if (body.bytes + chunk.length > this.#mostBytes || plan.state.keptBytes > this.#keepBytes) this.#dropKept();
-    }
+    if (body.kept && this.#keeping?.count(chunk.length) === false) this.#dropKept();
     body.push(chunk);
-    if (body.kept) {
-      // Without room in the arena those who follow are cut; the entry may still be stored whole at its end.
-      if (this.#growing !== null && !this.#growing.append(chunk)) this.#growing = null;
-      this.#grow();
-    }
+    if (body.kept) this.#keeping?.append(chunk);
   }
 
   /** The body is not what its head promised: nobody gets a clean end. */
@@ -514,7 +451,8 @@ export class Fetch implements Source, Filling {
   /** The body outgrew the store: those who read it go on, nobody new joins. */
   #dropKept(): void {
     this.#closeFill('released');
-    this.#releaseKept();
+    this.#keeping?.release();
+    this.#keeping = null;
     this.body?.release();
   }
 
@@ -532,42 +470,16 @@ export class Fetch implements Source, Filling {
     if (body === null) return;
     if (outcome.kind === 'head' && outcome.storing !== null && body.kept) this.#store(outcome.storing, body);
     this.#closeFill('sealed');
-    this.#releaseKept();
+    this.#keeping?.release();
     // Those of a part say nothing about more than it.
     body.seal(completing === null ? trailers : []);
   }
 
   /** The body is whole: it goes into the store, unless it was invalidated since this fetch began. */
-  #store(storing: { readonly head: StoredHead; readonly vary: readonly string[] }, body: Body): void {
-    const { plan } = this;
-    const growing = this.#growing;
-    this.#growing = null;
-    if (plan.key === null) return;
+  #store(storing: Storing, body: Body): void {
     const chunks = this.#completing?.join(body.chunks()) ?? body.chunks();
     const whole = { ...storing.head, bodyBytes: this.#completing?.union.bytes ?? body.bytes };
-    const head = this.#fenced(whole);
-    if (growing !== null) {
-      const sealed = growing.seal(head ?? whole);
-      if (head === null) plan.state.store.delete(this.storedKey);
-      else if (sealed) indexVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, plan.variants);
-    } else if (head === null) return;
-    else if (head.part === null)
-      putVariant(plan.state.store, plan.key, storing.vary, this.storedKey, head, chunks, plan.variants);
-    else if (this.#input !== null) {
-      const { vary } = storing;
-      const { maxObjectBytes } = plan.rules;
-      const requestFields = plan.request.fields;
-      const part = {
-        primary: plan.key,
-        vary,
-        requestFields,
-        head,
-        chunks,
-        input: this.#input,
-        maxBytes: maxObjectBytes,
-      };
-      putPart(plan.state, part, plan.state.now());
-    }
+    this.#keeping?.store(this.#fenced(whole), whole, chunks);
   }
 
   /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask as the client did. */
@@ -620,7 +532,7 @@ export class Fetch implements Source, Filling {
     this.#finish();
     this.#go('failed');
     this.#closeFill('failed');
-    this.#releaseKept();
+    this.#keeping?.release();
     const { source } = ERRORS[error];
     if (source === 'upstream') this.plan.state.count('upstream_failures', 1);
     if (source !== 'client' && error !== 'internal' && this.#standsIn(null))
@@ -655,15 +567,9 @@ export class Fetch implements Source, Filling {
 
   /** Nobody joins any more, here or in another worker. */
   #closeFill(state: 'sealed' | 'released' | 'failed'): void {
-    this.#growing?.fail();
-    this.#growing = null;
+    this.#keeping?.endGrowing();
     this.plan.lead?.end(state);
     if (this.plan.fillKey !== null) this.plan.state.fills.close(this.plan.fillKey, this);
-  }
-
-  #releaseKept(): void {
-    this.plan.state.keptBytes -= this.#keptBytes;
-    this.#keptBytes = 0;
   }
 
   #finish(): void {

@@ -2,7 +2,7 @@
 // that the answer names, is no longer good (RFC 9111 4.4, RFC 9875). And the one thing that it may leave in their place: the
 // answer itself, where it is what GET would get.
 
-import type { AnswerHead, AsGet } from '../fetch/fetch.ts';
+import type { AnswerHead, AsGet } from '../fetch/plan.ts';
 import type { RequestHead } from '../http/request.ts';
 import { answersGet } from '../policy/content-location.ts';
 import { type InvalidatedTarget, invalidatedGroups, invalidatedTargets, isSafe } from '../policy/invalidate.ts';

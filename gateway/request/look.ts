@@ -1,10 +1,11 @@
 // The cache's part of a client request: look up, wait for another's fetch of the same thing, or begin one.
 
 import type { CacheRules, RouteConfig } from '../config/config.ts';
-import { Fetch, type FetchPlan } from '../fetch/fetch.ts';
+import { Fetch } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
+import type { FetchPlan } from '../fetch/plan.ts';
 import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
 import { fieldOf, fieldsOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -106,7 +107,9 @@ export function look(x: Exchange): RequestState {
 function isNewer(x: Exchange, key: string, seen: StoredHead | null): boolean {
   const { request, runtime } = known(x);
   const { found } = lookUp(runtime.state, key, request.fields);
-  return found !== null && (seen === null || found.head.storedMs > seen.storedMs);
+  if (found === null) return false;
+  // What was joined of parts is as old as the older one.
+  return seen === null || found.head.storedMs > seen.storedMs || found.head.bodyId !== seen.bodyId;
 }
 
 /** A stale answer in place of the upstream's failure (RFC 5861 4), without asking. */
