@@ -164,9 +164,11 @@ export class Liveness {
     if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
     if (message.status >= 500 && client.answer !== null) return true;
     const before = this.#urlOf(target).before.get(exchange)?.at(-1) ?? null;
-    const { kept } = stateAfter(message.status === 304 ? before : null, exchange, message);
+    const after = stateAfter(message.status === 304 ? before : null, exchange, message);
+    // A 304 about something else says that what is stored is not what the origin has.
+    if (message.status === 304 && (before === null || !confirms(after, before))) return false;
     const may = (requestFields: Fields): boolean =>
-      mustNotStore({ ...kept, requestFields }, method, rulesOf(target)) === null;
+      mustNotStore({ ...after.kept, requestFields }, method, rulesOf(target)) === null;
     return method === 'GET' && !may(client.fields) && may([]);
   }
 
