@@ -7,7 +7,7 @@ import { fieldOf } from '../../gateway/http/fields.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
 import type { ClientRecord, ExchangeRecord, MessageRecord } from './records.ts';
 import { DATE_WHEN_SENT, httpDate, Running, type Around as Surroundings } from './running.ts';
-import { hasItAlready, partOf, sameAsIfRange } from './selected.ts';
+import { hasItAlready, partsOf, sameAsIfRange } from './selected.ts';
 import { ANSWERS, type Behaviour, plainest } from './vocabulary.ts';
 
 /** What the origin has at a target. */
@@ -138,9 +138,10 @@ export class Origin {
     if (reads && status === 200 && behaviour.notModified !== 'never' && hasItAlready(asked, head)) {
       return { n, status: 304, fields: notModifiedFields(head, behaviour), whole: has.whole, body: empty, cutAt: null };
     }
-    const part = partOf(asked, has.whole.length);
+    const parts = partsOf(asked, has.whole.length);
     const partial = method === 'GET' && status === 200 && behaviour.ranges && sameAsIfRange(asked, head);
-    if (partial && part !== null && part !== 'none') {
+    const [part] = parts === null || parts === 'none' ? [] : parts;
+    if (partial && part !== undefined && parts?.length === 1) {
       status = 206;
       body = has.whole.subarray(part.first, part.last + 1);
       more.push('content-range', `bytes ${part.first}-${part.last}/${has.whole.length}`);

@@ -16,7 +16,7 @@ import {
   variesBetween,
   withheldFields,
 } from './rules.ts';
-import { hasItAlready, partOf, shapesOf } from './selected.ts';
+import { hasItAlready, misgiven, partsIn, partsOf, shapesOf } from './selected.ts';
 import { rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
@@ -73,6 +73,11 @@ export class Reference {
     const first = chain?.[0];
     if (first === undefined) return client.end === 'cut' ? 'an answer of our own broke off' : null;
     const got = Buffer.concat(client.body);
+    const { bodyBytes } = answer;
+    const hasBody = client.method !== 'HEAD' && answer.status !== 304;
+    if (client.end === 'clean' && hasBody && bodyBytes !== null && bodyBytes !== got.length)
+      return `${got.length} bytes where ${bodyBytes} were declared`;
+    if (isMultipart(answer) && first.message.status === 200) return judgeParts(client, answer, first, got);
     const whole = wantedBody(client, answer, first);
     if (whole === null) return `the status ${answer.status} in place of ${first.message.status}`;
     const { exchange, message } = first;
@@ -140,7 +145,7 @@ export class Reference {
     if (answer.status === 504 && wishes.includes('only-if-cached')) return null;
     if (answer.status === 416) {
       const told = /^bytes \*\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '')?.[1];
-      const right = told !== undefined && partOf(client.fields, Number(told)) === 'none';
+      const right = told !== undefined && partsOf(client.fields, Number(told)) === 'none';
       return right ? null : 'a 416 to a range that can be had';
     }
     if (![502, 503, 504].includes(answer.status)) return `nobody said ${answer.status}`;
@@ -252,8 +257,8 @@ function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, mes
 }
 
 function judgeShape(client: ClientRecord, answer: AnswerRecord, { message }: State, kept: Kept): string | null {
-  const shapes = shapesOf(client, { status: kept.status, fields: kept.fields, whole: message.whole });
-  const range = fieldOf(answer.fields, 'content-range') ?? '';
+  const shapes = shapesOf(client, { status: kept.status, fields: kept.fields, bytes: message.whole.length });
+  const range = isMultipart(answer) ? 'several' : (fieldOf(answer.fields, 'content-range') ?? '');
   const allowed = shapes.some(({ status, contentRange }) => status === answer.status && contentRange === range);
   const wanted = shapes.map(({ status, contentRange }) => `${status} ${contentRange}`.trim()).join(' or ');
   return allowed ? null : `${answer.status} ${range} where ${wanted} is right`;
@@ -288,9 +293,30 @@ function sameLines(name: string, a: Fields, b: Fields): boolean {
 function wantedBody(client: ClientRecord, answer: AnswerRecord, { message }: State): Buffer | null {
   if (client.method === 'HEAD' || answer.status === 304 || answer.status === 204) return Buffer.alloc(0);
   if (answer.status === message.status) return message.body;
-  const part = partOf(client.fields, message.whole.length);
-  if (answer.status !== 206 || part === null || part === 'none') return null;
-  return message.whole.subarray(part.first, part.last + 1);
+  const parts = partsOf(client.fields, message.whole.length);
+  const told = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '');
+  if (answer.status !== 206 || parts === null || parts === 'none' || told === null) return null;
+  const [first, last, bytes] = told.slice(1).map(Number) as [number, number, number];
+  if (bytes !== message.whole.length || misgiven([{ first, last }], parts) !== null) return null;
+  return message.whole.subarray(first, last + 1);
+}
+
+function isMultipart({ status, fields }: AnswerRecord): boolean {
+  return status === 206 && (fieldOf(fields, 'content-type') ?? '').startsWith('multipart/');
+}
+
+/** Several parts that are made of a stored response: each of them the bytes that it says, together what was asked for. */
+function judgeParts(client: ClientRecord, answer: AnswerRecord, state: State, got: Buffer): string | null {
+  const { whole, cutAt } = state.message;
+  if (client.end === 'left') return null;
+  if (client.end === 'cut') return cutAt !== null || state.exchange.state === 'failed' ? null : 'parts that broke off';
+  const asked = partsOf(client.fields, whole.length);
+  if (asked === null || asked === 'none') return 'several parts for who asked for none';
+  const given = partsIn(got, fieldOf(answer.fields, 'content-type') ?? '', whole.length);
+  if (typeof given === 'string') return given;
+  for (const { first, last, content } of given)
+    if (!content.equals(whole.subarray(first, last + 1))) return `the part ${first}-${last} is ${bytes(content)}`;
+  return misgiven(given, asked);
 }
 
 function bytes(body: Buffer): string {
