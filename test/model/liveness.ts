@@ -4,7 +4,7 @@
 
 import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
-import { confirms, type Reference, type State, stateAfter } from './reference.ts';
+import { confirms, contradicts, type Reference, repeatsValidator, type State, stateAfter } from './reference.ts';
 import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
@@ -160,12 +160,15 @@ export class Liveness {
   /** What is stored for certain after this exchange, which ran alone. */
   #storedBy(exchange: ExchangeRecord, before: readonly State[] | null): readonly State[] | null {
     const { client, message, state, method, target } = exchange;
-    if (state !== 'ended' || message === null || method !== 'GET' || !isPlain(client)) return null;
+    const updates = method === 'HEAD' && message?.status === 200;
+    if (state !== 'ended' || message === null || !(method === 'GET' || updates) || !isPlain(client, method))
+      return null;
     if (this.#reference.isPurgedSince(target, client.atMs)) return null;
-    const base = message.status === 304 ? (before?.at(-1) ?? null) : null;
-    if (message.status === 304 && (base === null || !selects(client, base))) return null;
+    const base = message.status === 304 || updates ? (before?.at(-1) ?? null) : null;
+    if ((message.status === 304 || updates) && (base === null || !selects(client, base))) return null;
+    if (updates && base !== null && (contradicts(message, base) || !repeatsValidator(message, base))) return null;
     const after = stateAfter(base, exchange, message);
-    if (base !== null && !confirms(after, base)) return null;
+    if (base !== null && !updates && !confirms(after, base)) return null;
     const { kept } = after;
     const rules = rulesOf(target);
     // Beyond cache.variants nothing more is stored, and old ones count until they are seen to be gone.
@@ -176,7 +179,7 @@ export class Liveness {
       CLEAR_STATUSES.includes(kept.status) &&
       !hasField(kept.fields, 'set-cookie') &&
       message.whole.length <= MAX_OBJECT_BYTES &&
-      mustNotStore(kept, method, rules) === null;
+      mustNotStore(kept, 'GET', rules) === null;
     const isUseful = lifetime(kept, rules, kept.headMs).least > 1 || (fieldOf(kept.fields, 'etag') ?? '').endsWith('"');
     // Without a lifetime of anybody's it may be kept, but need not.
     const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || directives(kept.fields).size > 0;
@@ -209,8 +212,8 @@ function isSimple({ asked, target }: ClientRecord): boolean {
   return reads && control.length + identity.length + bodyBytes === 0 && condition !== 'match' && !rulesOf(target).off;
 }
 
-/** The plainest GET. */
-function isPlain(client: ClientRecord): boolean {
+/** The plainest GET, or HEAD. */
+function isPlain(client: ClientRecord, wanted: 'GET' | 'HEAD' = 'GET'): boolean {
   const { method, condition, range } = client.asked;
-  return isSimple(client) && method === 'GET' && condition === 'none' && range.length === 0;
+  return isSimple(client) && method === wanted && condition === 'none' && range.length === 0;
 }

@@ -126,6 +126,28 @@ export class Reference {
     );
   }
 
+  /** The plain HEAD that showed that a stored response is not what the origin has any more, before the client came (4.3.5). */
+  #endByHead(
+    state: State,
+    client: ClientRecord,
+  ): { readonly n: number; readonly gone: boolean; readonly atMs: number } | null {
+    const { exchange: stored, kept } = state;
+    const rules = rulesOf(client.target);
+    const key = keyOf(client.target, client.fields, rules);
+    for (const { method, message, client: asker, seq, headSeq, endSeq, headMs, target, state: end } of this
+      .#exchanges) {
+      if (method !== 'HEAD' || message === null || headSeq === 0 || endSeq === 0 || end !== 'ended') continue;
+      if (stored.endSeq === 0 || seq < stored.endSeq || endSeq > client.seq) continue;
+      const { control, identity, condition, range, bodyBytes } = asker.asked;
+      if (control.length + identity.length + range.length + bodyBytes > 0 || condition !== 'none') continue;
+      if (keyOf(target, asker.fields, rules) !== key) continue;
+      if (variesBetween(kept.fields, asker.fields, client.fields) !== null) continue;
+      const gone = [404, 410].includes(message.status) && message.status !== kept.status;
+      if (gone || (message.status === 200 && contradicts(message, state))) return { n: message.n, gone, atMs: headMs };
+    }
+    return null;
+  }
+
   /** The upstream failed for this URL while the client waited, or so shortly before that it is not asked again. */
   #failedFor(client: ClientRecord, answer: AnswerRecord): boolean {
     const rules = rulesOf(client.target);
@@ -157,15 +179,15 @@ export class Reference {
     for (const [i, state] of chain.entries()) {
       const { exchange, message } = state;
       const next = chain[i + 1];
-      if ((message.status === 304) !== i > 0) return `message ${message.n} is a ${message.status} at place ${i}`;
-      if (i > 0 && !confirms(state, chain[i - 1] as State))
-        return `the 304 of message ${message.n} speaks of something else`;
+      const why =
+        i === 0 ? (message.status === 304 ? 'a 304 to nothing' : null) : misjoined(state, chain[i - 1] as State);
+      if (why !== null) return `message ${message.n} at place ${i}: ${why}`;
       if (next === undefined && own) continue;
       const reader = next?.exchange.client ?? client;
       const rules = rulesOf(exchange.target);
-      const why = mustNotStore(state.kept, exchange.method, rules);
+      const unshared = mustNotStore(state.kept, i > 0 && isHead(exchange) ? 'GET' : exchange.method, rules);
       if (exchange.client.asked.bodyBytes > 0) return `message ${message.n} answered a request with a body`;
-      if (why !== null) return `message ${message.n} is not for others: ${why}`;
+      if (unshared !== null) return `message ${message.n} is not for others: ${unshared}`;
       const here = `message ${message.n}, which client ${reader.n} gets,`;
       if (
         keyOf(exchange.target, exchange.client.fields, rules) !==
@@ -193,7 +215,9 @@ export class Reference {
     if (first.exchange.state === 'failed' && first.exchange.endSeq < client.seq)
       return 'its body had broken off before the client came';
     if (!own) {
-      const may = reuse(kept, client.fields, rules, answer.atMs);
+      const end = this.#endByHead(chain.at(-1) as State, client);
+      if (end?.gone === true) return `the answer to HEAD of message ${end.n} said that there is nothing any more`;
+      const may = reuse(kept, client.fields, rules, answer.atMs, end?.atMs ?? Number.POSITIVE_INFINITY);
       if (may.may === 'never') return `it must not be used: ${may.why}`;
       if (may.may === 'if-error' && !this.#failedFor(client, answer))
         return 'it is stale and stands in for a failure (RFC 5861 4), but the upstream did not fail';
@@ -214,6 +238,31 @@ export function stateAfter(before: State | null, exchange: ExchangeRecord, messa
     headMs,
   };
   return { exchange, message, kept };
+}
+
+const isHead = ({ method }: ExchangeRecord): boolean => method === 'HEAD';
+
+/** Why a message must not change what is stored, or null. */
+function misjoined(state: State, before: State): string | null {
+  const { exchange, message } = state;
+  if (message.status === 304) return confirms(state, before) ? null : 'the 304 speaks of something else';
+  if (message.status !== 200 || !isHead(exchange)) return `a ${message.status}`;
+  if (contradicts(message, before)) return 'the answer to HEAD is of something else (4.3.5)';
+  return repeatsValidator(message, before) ? null : 'the answer to HEAD repeats no validator (gateway/README)';
+}
+
+/** Whether the 200 to a HEAD is of another representation than this one (RFC 9111 4.3.5). */
+export function contradicts({ fields }: MessageRecord, { kept, message }: State): boolean {
+  const bytes = fieldOf(fields, 'content-length');
+  if (kept.status !== 200 || (bytes !== undefined && Number(bytes) !== message.whole.length)) return true;
+  const names = ['etag', 'last-modified'].filter((name) => fieldOf(fields, name) !== undefined);
+  return names.some((name) => fieldOf(fields, name) !== fieldOf(kept.fields, name));
+}
+
+/** Whether it names one of the validators that are stored, where any is. */
+export function repeatsValidator({ fields }: MessageRecord, { kept }: State): boolean {
+  const names = ['etag', 'last-modified'].filter((name) => fieldOf(kept.fields, name) !== undefined);
+  return names.length === 0 || names.some((name) => fieldOf(fields, name) !== undefined);
 }
 
 /** RFC 9110 6.6.1: who receives a response without a Date that can be read gives it one. */

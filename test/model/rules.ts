@@ -96,8 +96,18 @@ export interface Lifetime {
   readonly least: number;
 }
 
-/** How fresh it is (RFC 9111 4.2.1). */
-export function lifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime {
+/** How fresh it is (RFC 9111 4.2.1). Something may have made it stale before its time. */
+export function lifetime(
+  kept: Kept,
+  rules: RouteRules,
+  nowMs: number,
+  staleSinceMs: number = Number.POSITIVE_INFINITY,
+): Lifetime {
+  const { source, most, least } = ownLifetime(kept, rules, nowMs);
+  return { source, most: Math.min(most, staleSinceMs - nowMs), least: Math.min(least, staleSinceMs - nowMs) };
+}
+
+function ownLifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime {
   const age = ageMs(kept, nowMs);
   const byOrigin = (ms: number): Lifetime => ({ source: 'origin', most: ms - age.least, least: ms - age.most });
   const byConfig = (ms: number): Lifetime => {
@@ -220,7 +230,13 @@ export type Reuse =
 const never = (why: string): Reuse => ({ may: 'never', why });
 
 /** How a stored response may answer a request without the origin's word (RFC 9111 4, 4.2.4, 5.2.1). */
-export function reuse(kept: Kept, requestFields: Fields, rules: RouteRules, nowMs: number): Reuse {
+export function reuse(
+  kept: Kept,
+  requestFields: Fields,
+  rules: RouteRules,
+  nowMs: number,
+  staleSinceMs: number = Number.POSITIVE_INFINITY,
+): Reuse {
   const control = directives(kept.fields);
   if (isOurs(kept, rules) && namesSomebody(requestFields, rules))
     return never('its freshness is ours and the request names somebody (DESIGN 5.6)');
@@ -232,7 +248,7 @@ export function reuse(kept: Kept, requestFields: Fields, rules: RouteRules, nowM
   const age = ageMs(kept, nowMs);
   const maxAge = seconds(wishes, 'max-age');
   if (maxAge !== null && !(age.least <= maxAge * 1000)) return never('older than max-age of the request (5.2.1.1)');
-  const left = lifetime(kept, rules, nowMs);
+  const left = lifetime(kept, rules, nowMs, staleSinceMs);
   const minFresh = seconds(wishes, 'min-fresh');
   if (minFresh !== null && !(left.most >= minFresh * 1000)) return never('min-fresh of the request (5.2.1.3)');
   if (left.most > 0) return { may: 'fresh' };
