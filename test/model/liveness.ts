@@ -4,8 +4,9 @@
 
 import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
-import { confirms, contradicts, type Reference, repeatsValidator, type State, stateAfter } from './reference.ts';
+import type { Reference } from './reference.ts';
 import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
+import { confirms, contradicts, repeatsValidator, type State, stateAfter } from './states.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
 /** Lifetimes that nobody can read in two ways. */

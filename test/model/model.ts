@@ -83,6 +83,10 @@ function misForwarded({ client, method, target, fields }: ExchangeRecord): strin
   if (wishes.includes('only-if-cached') && client.answer === null && method === 'GET' && !rulesOf(target).off)
     if (fieldOf(client.fields, 'if-match') === undefined && client.asked.bodyBytes === 0)
       return 'only-if-cached in the request (5.2.1.7)';
+  const range = fieldOf(fields, 'range');
+  const asksForRest = method === 'GET' && (fieldOf(fields, 'if-range') ?? '').startsWith('"');
+  if (range !== undefined && range !== fieldOf(client.fields, 'range') && !asksForRest)
+    return `${range}, which the client did not ask for, without a strong If-Range (RFC 9110 13.1.5)`;
   for (const name of IDENTITY)
     if (fieldsOf(fields, name).join() !== fieldsOf(client.fields, name).join()) return `another ${name}`;
   return null;

@@ -7,7 +7,7 @@ import { fieldOf } from '../../gateway/http/fields.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
 import type { ClientRecord, ExchangeRecord, MessageRecord } from './records.ts';
 import { DATE_WHEN_SENT, httpDate, Running, type Around as Surroundings } from './running.ts';
-import { hasItAlready, partsOf, sameAsIfRange } from './selected.ts';
+import { hasItAlready, type Part, partsOf, sameAsIfRange } from './selected.ts';
 import { ANSWERS, type Behaviour, plainest } from './vocabulary.ts';
 
 /** What the origin has at a target. */
@@ -140,8 +140,12 @@ export class Origin {
     }
     const parts = partsOf(asked, has.whole.length);
     const partial = method === 'GET' && status === 200 && behaviour.ranges && sameAsIfRange(asked, head);
-    const [part] = parts === null || parts === 'none' ? [] : parts;
-    if (partial && part !== undefined && parts?.length === 1) {
+    const [part, ...others] = parts === null || parts === 'none' ? [] : parts;
+    if (partial && part !== undefined && others.length > 0) {
+      status = 206;
+      body = multipart([part, ...others], has.whole);
+      head[1] = `multipart/byteranges; boundary=${BOUNDARY}`;
+    } else if (partial && part !== undefined) {
       status = 206;
       body = has.whole.subarray(part.first, part.last + 1);
       more.push('content-range', `bytes ${part.first}-${part.last}/${has.whole.length}`);
@@ -173,6 +177,16 @@ export class Origin {
 }
 
 const empty = Buffer.alloc(0);
+const BOUNDARY = 'of-the-origin';
+
+/** Several parts as one body (RFC 9110 14.6). */
+function multipart(parts: readonly Part[], whole: Buffer): Buffer {
+  const pieces = parts.flatMap(({ first, last }) => [
+    Buffer.from(`\r\n--${BOUNDARY}\r\ncontent-range: bytes ${first}-${last}/${whole.length}\r\n\r\n`),
+    whole.subarray(first, last + 1),
+  ]);
+  return Buffer.concat([...pieces, Buffer.from(`\r\n--${BOUNDARY}--\r\n`)]);
+}
 
 /** Bytes that tell target, version and place. */
 function contentOf(target: string, version: number, bytes: number): Buffer {

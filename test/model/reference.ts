@@ -3,7 +3,8 @@
 // of what it confirmed) and says why the standard and our config do not allow it, or null. It predicts no hits.
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
-import type { AnswerRecord, ClientRecord, ExchangeRecord, MessageRecord, PurgeRecord } from './records.ts';
+import { isMultipart, judgeBytes } from './bytes.ts';
+import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord } from './records.ts';
 import {
   ageMs,
   isOurs,
@@ -16,7 +17,8 @@ import {
   variesBetween,
   withheldFields,
 } from './rules.ts';
-import { hasItAlready, misgiven, partsIn, partsOf, shapesOf } from './selected.ts';
+import { hasItAlready, partsOf, shapesOf } from './selected.ts';
+import { contradicts, isHead, isPart, misjoined, type State, stateAfter } from './states.ts';
 import { rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
@@ -33,13 +35,6 @@ const CARRIED = [
   'location',
 ];
 const UNSAFE = ['POST', 'DELETE', 'PUT', 'PATCH'];
-
-/** One message that an answer is made of, and the stored response as it is after it. */
-export interface State {
-  readonly exchange: ExchangeRecord;
-  readonly message: MessageRecord;
-  readonly kept: Kept;
-}
 
 export class Reference {
   readonly #exchanges: readonly ExchangeRecord[];
@@ -70,22 +65,8 @@ export class Reference {
     const { answer } = client;
     if (answer === null) return client.end === 'left' ? null : 'it ended without an answer';
     const chain = this.chainOf(answer.fields);
-    const first = chain?.[0];
-    if (first === undefined) return client.end === 'cut' ? 'an answer of our own broke off' : null;
-    const got = Buffer.concat(client.body);
-    const { bodyBytes } = answer;
-    const hasBody = client.method !== 'HEAD' && answer.status !== 304;
-    if (client.end === 'clean' && hasBody && bodyBytes !== null && bodyBytes !== got.length)
-      return `${got.length} bytes where ${bodyBytes} were declared`;
-    if (isMultipart(answer) && first.message.status === 200) return judgeParts(client, answer, first, got);
-    const whole = wantedBody(client, answer, first);
-    if (whole === null) return `the status ${answer.status} in place of ${first.message.status}`;
-    const { exchange, message } = first;
-    const broke = message.cutAt !== null || exchange.state === 'failed';
-    if (client.end === 'clean' && !got.equals(whole)) return `a clean end after ${bytes(got)}, not ${bytes(whole)}`;
-    if (!got.equals(whole.subarray(0, got.length))) return `${bytes(got)}, not the beginning of ${bytes(whole)}`;
-    if (client.end === 'cut' && !broke) return `it broke off after ${bytes(got)} although the upstream gave all`;
-    return null;
+    if (chain === null || chain.length === 0) return client.end === 'cut' ? 'an answer of our own broke off' : null;
+    return judgeBytes(client, answer, chain);
   }
 
   /** The messages an answer is made of, each with what is known after it; null = one of them was never sent. */
@@ -199,7 +180,7 @@ export class Reference {
       if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
         return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
       if (this.#isPurged(exchange, reader)) return `${here} began before a purge that came before the request`;
-      if (next !== undefined && (message.cutAt !== null || exchange.state === 'failed'))
+      if (next !== undefined && !isPart(message) && (message.cutAt !== null || exchange.state === 'failed'))
         return `message ${message.n} never came whole`;
     }
     return null;
@@ -212,7 +193,7 @@ export class Reference {
     if (client.method !== 'GET' && client.method !== 'HEAD') return `a stored answer to ${client.method}`;
     if (client.asked.bodyBytes > 0) return 'a stored answer to a request with a body, which is in no key';
     if (fieldOf(client.fields, 'if-match') !== undefined) return "If-Match is the origin's to judge (4.3.2)";
-    if (first.exchange.state === 'failed' && first.exchange.endSeq < client.seq)
+    if (first.exchange.state === 'failed' && !isPart(first.message) && first.exchange.endSeq < client.seq)
       return 'its body had broken off before the client came';
     if (!own) {
       const end = this.#endByHead(chain.at(-1) as State, client);
@@ -222,72 +203,8 @@ export class Reference {
       if (may.may === 'if-error' && !this.#failedFor(client, answer))
         return 'it is stale and stands in for a failure (RFC 5861 4), but the upstream did not fail';
     }
-    return judgeShape(client, answer, first, kept) ?? judgeFields(answer, kept, own);
+    return judgeShape(client, answer, first, kept) ?? judgeFields(answer, chain.at(-1) as State, own);
   }
-}
-
-/** What is known after one more message: a response, or a 304's fields in place of the stored ones (RFC 9111 3.2, 4.3.4). */
-export function stateAfter(before: State | null, exchange: ExchangeRecord, message: MessageRecord): State {
-  const { client, atMs, headMs } = exchange;
-  const kept: Kept = {
-    status: before?.kept.status ?? message.status,
-    fields: dated(before === null ? message.fields : laidOver(before.kept.fields, message.fields), headMs),
-    requestFields: client.fields,
-    askedFromMs: client.atMs,
-    askedToMs: atMs,
-    headMs,
-  };
-  return { exchange, message, kept };
-}
-
-const isHead = ({ method }: ExchangeRecord): boolean => method === 'HEAD';
-
-/** Why a message must not change what is stored, or null. */
-function misjoined(state: State, before: State): string | null {
-  const { exchange, message } = state;
-  if (message.status === 304) return confirms(state, before) ? null : 'the 304 speaks of something else';
-  if (message.status !== 200 || !isHead(exchange)) return `a ${message.status}`;
-  if (contradicts(message, before)) return 'the answer to HEAD is of something else (4.3.5)';
-  return repeatsValidator(message, before) ? null : 'the answer to HEAD repeats no validator (gateway/README)';
-}
-
-/** Whether the 200 to a HEAD is of another representation than this one (RFC 9111 4.3.5). */
-export function contradicts({ fields }: MessageRecord, { kept, message }: State): boolean {
-  const bytes = fieldOf(fields, 'content-length');
-  if (kept.status !== 200 || (bytes !== undefined && Number(bytes) !== message.whole.length)) return true;
-  const names = ['etag', 'last-modified'].filter((name) => fieldOf(fields, name) !== undefined);
-  return names.some((name) => fieldOf(fields, name) !== fieldOf(kept.fields, name));
-}
-
-/** Whether it names one of the validators that are stored, where any is. */
-export function repeatsValidator({ fields }: MessageRecord, { kept }: State): boolean {
-  const names = ['etag', 'last-modified'].filter((name) => fieldOf(kept.fields, name) !== undefined);
-  return names.length === 0 || names.some((name) => fieldOf(fields, name) !== undefined);
-}
-
-/** RFC 9110 6.6.1: who receives a response without a Date that can be read gives it one. */
-function dated(fields: Fields, headMs: number): Fields {
-  if (!Number.isNaN(Date.parse(fieldOf(fields, 'date') ?? ''))) return fields;
-  const date = new Date(Math.floor(headMs / 1000) * 1000).toUTCString();
-  return [...fields.filter((_, i) => fields[i - (i % 2)] !== 'date'), 'date', date];
-}
-
-function laidOver(stored: Fields, fresh: Fields): Fields {
-  // Age and Date say how old the message is that carries them.
-  const replaced = new Set(['age', 'date', ...fresh.filter((_, i) => i % 2 === 0)]);
-  const kept: string[] = [];
-  for (let i = 0; i < stored.length; i += 2)
-    if (!replaced.has(stored[i] as string)) kept.push(stored[i] as string, stored[i + 1] as string);
-  return [...kept, ...fresh];
-}
-
-/** Whether a 304 answers a request that asked about this response, and names no other (RFC 9111 4.3.4). */
-export function confirms({ exchange, message }: State, before: State): boolean {
-  const etag = fieldOf(before.kept.fields, 'etag');
-  const named = fieldOf(message.fields, 'etag');
-  const opaque = (tag: string): string => tag.replace(/^W\//, '');
-  if (etag !== undefined && named !== undefined && opaque(etag) !== opaque(named)) return false;
-  return hasItAlready(exchange.fields, before.kept.fields);
 }
 
 /** The upstream's answer to this very request, as it came. */
@@ -301,7 +218,8 @@ function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, mes
     if (!asked || !conditions.every((name) => sameLines(name, client.fields, exchange.fields)))
       return 'a 304 to a question that the client did not ask';
   }
-  for (const name of CARRIED) if (!sameLines(name, answer.fields, message.fields)) return `another ${name}`;
+  for (const name of [...CARRIED, 'content-range'])
+    if (!sameLines(name, answer.fields, message.fields)) return `another ${name}`;
   return null;
 }
 
@@ -313,9 +231,10 @@ function judgeShape(client: ClientRecord, answer: AnswerRecord, { message }: Sta
   return allowed ? null : `${answer.status} ${range} where ${wanted} is right`;
 }
 
-function judgeFields(answer: AnswerRecord, kept: Kept, own: boolean): string | null {
+function judgeFields(answer: AnswerRecord, { kept, message }: State, own: boolean): string | null {
   const age = ageMs(kept, answer.atMs);
-  const told = fieldOf(answer.fields, 'age');
+  // What the origin has just completed is as new as a validated answer, which needs no Age (RFC 9111 4).
+  const told = fieldOf(answer.fields, 'age') ?? (own && isPart(message) ? '0' : undefined);
   const wrong =
     told === undefined ||
     !/^\d+$/.test(told) ||
@@ -336,38 +255,4 @@ function judgeFields(answer: AnswerRecord, kept: Kept, own: boolean): string | n
 
 function sameLines(name: string, a: Fields, b: Fields): boolean {
   return fieldsOf(a, name).join('\n') === fieldsOf(b, name).join('\n');
-}
-
-/** All bytes of this answer; null = its status is none that this message can give. */
-function wantedBody(client: ClientRecord, answer: AnswerRecord, { message }: State): Buffer | null {
-  if (client.method === 'HEAD' || answer.status === 304 || answer.status === 204) return Buffer.alloc(0);
-  if (answer.status === message.status) return message.body;
-  const parts = partsOf(client.fields, message.whole.length);
-  const told = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '');
-  if (answer.status !== 206 || parts === null || parts === 'none' || told === null) return null;
-  const [first, last, bytes] = told.slice(1).map(Number) as [number, number, number];
-  if (bytes !== message.whole.length || misgiven([{ first, last }], parts) !== null) return null;
-  return message.whole.subarray(first, last + 1);
-}
-
-function isMultipart({ status, fields }: AnswerRecord): boolean {
-  return status === 206 && (fieldOf(fields, 'content-type') ?? '').startsWith('multipart/');
-}
-
-/** Several parts that are made of a stored response: each of them the bytes that it says, together what was asked for. */
-function judgeParts(client: ClientRecord, answer: AnswerRecord, state: State, got: Buffer): string | null {
-  const { whole, cutAt } = state.message;
-  if (client.end === 'left') return null;
-  if (client.end === 'cut') return cutAt !== null || state.exchange.state === 'failed' ? null : 'parts that broke off';
-  const asked = partsOf(client.fields, whole.length);
-  if (asked === null || asked === 'none') return 'several parts for who asked for none';
-  const given = partsIn(got, fieldOf(answer.fields, 'content-type') ?? '', whole.length);
-  if (typeof given === 'string') return given;
-  for (const { first, last, content } of given)
-    if (!content.equals(whole.subarray(first, last + 1))) return `the part ${first}-${last} is ${bytes(content)}`;
-  return misgiven(given, asked);
-}
-
-function bytes(body: Buffer): string {
-  return `${body.length} bytes "${body.toString('latin1', 0, 24)}${body.length > 24 ? '…' : ''}"`;
 }
