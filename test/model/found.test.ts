@@ -21,7 +21,7 @@ const say = (behaviour: Partial<Behaviour>): Step => ({
 const pass = (ms: number): Step => ({ kind: 'pass', ms });
 const askFor = (target: number): Step => ({ kind: 'ask', target, worker: 0, asked: plainest(REQUESTS) });
 const goOn: Step = { kind: 'go-on', which: 0 };
-const purge: Step = { kind: 'purge', target: 0, worker: 0 };
+const purge: Step = { kind: 'purge', what: 'url', target: 0, soft: false, worker: 0 };
 const control = (value: string): Partial<Behaviour> => ({ control: ['cache-control', value] });
 
 type Row = readonly [what: string, targets: readonly string[], ...steps: Step[]];
@@ -72,6 +72,11 @@ const found: readonly Row[] = [
     "a slow reader of another worker's fetch kept its worker from fetching anew when that was long over",
     ['/stale/a'],
     ...[ask({ held: 'body' }), ask({ slow: true }, 1), goOn, pass(5_000), ask({}, 1)],
+  ],
+  [
+    'what several soft purges within one millisecond made stale was fresh until the next',
+    A,
+    ...[ask(), { ...purge, soft: true }, { ...purge, soft: true }, ask()],
   ],
 ];
 

@@ -4,7 +4,7 @@
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
 import { isMultipart, judgeBytes } from './bytes.ts';
-import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord } from './records.ts';
+import type { AnswerRecord, ClientRecord, ExchangeRecord, Purged, PurgeRecord } from './records.ts';
 import {
   ageMs,
   isOurs,
@@ -13,6 +13,7 @@ import {
   mustNotStore,
   namesSomebody,
   reuse,
+  tagsOf,
   urlOf,
   variesBetween,
   withheldFields,
@@ -31,6 +32,7 @@ const CARRIED = [
   'vary',
   'expires',
   'surrogate-key',
+  'cache-tag',
   'set-cookie',
   'location',
 ];
@@ -87,24 +89,25 @@ export class Reference {
   #noteInvalidation(client: ClientRecord, answer: AnswerRecord): void {
     if (!UNSAFE.includes(client.method) || answer.status < 200 || answer.status > 399) return;
     const said = ['location', 'content-location'].flatMap((name) => fieldsOf(answer.fields, name));
-    for (const target of [client.target, ...said]) this.#purges.push({ target, atMs: answer.atMs, seq: answer.seq });
+    for (const target of [client.target, ...said])
+      this.#purges.push({ what: { kind: 'url', target }, soft: false, atMs: answer.atMs, seq: answer.seq });
   }
 
-  /** Whether anything of this target was invalidated at this time or later. */
+  /** Whether anything of this target may have been invalidated, or made stale, at this time or later: tags count as all. */
   isPurgedSince(target: string, ms: number): boolean {
-    const rules = rulesOf(target);
-    return this.#purges.some(
-      (purge) => purge.atMs >= ms && (purge.target === null || urlOf(purge.target, rules) === urlOf(target, rules)),
-    );
+    return this.#purges.some(({ atMs, what }) => atMs >= ms && (what.kind === 'tag' || names(what, target, [])));
   }
 
-  /** Whether something that began then was invalidated before the client came. */
-  #isPurged(since: ExchangeRecord, before: ClientRecord): boolean {
-    const url = urlOf(since.target, rulesOf(since.target));
-    return this.#purges.some(
-      ({ target, seq }) =>
-        since.seq < seq && seq < before.seq && (target === null || urlOf(target, rulesOf(since.target)) === url),
+  /** The last purge, hard or soft, of something that began then and has these tags, before the client came: more is not kept. */
+  #purgeOf({ exchange, kept }: State, soft: boolean, before: ClientRecord): PurgeRecord | null {
+    const found = this.#purges.findLast(
+      (purge) =>
+        purge.soft === soft &&
+        exchange.seq < purge.seq &&
+        purge.seq < before.seq &&
+        names(purge.what, exchange.target, tagsOf(kept.fields)),
     );
+    return found ?? null;
   }
 
   /** The plain HEAD that showed that a stored response is not what the origin has any more, before the client came (4.3.5). */
@@ -179,7 +182,8 @@ export class Reference {
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
       if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
         return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
-      if (this.#isPurged(exchange, reader)) return `${here} began before a purge that came before the request`;
+      if (this.#purgeOf(state, false, reader) !== null)
+        return `${here} began before a purge that came before the request`;
       if (next !== undefined && !isPart(message) && (message.cutAt !== null || exchange.state === 'failed'))
         return `message ${message.n} never came whole`;
     }
@@ -198,13 +202,24 @@ export class Reference {
     if (!own) {
       const end = this.#endByHead(chain.at(-1) as State, client);
       if (end?.gone === true) return `the answer to HEAD of message ${end.n} said that there is nothing any more`;
-      const may = reuse(kept, client.fields, rules, answer.atMs, end?.atMs ?? Number.POSITIVE_INFINITY);
+      const softly = this.#purgeOf(chain.at(-1) as State, true, client);
+      const staleSinceMs = Math.min(...[end, softly].map((why) => why?.atMs ?? Number.POSITIVE_INFINITY));
+      const may = reuse(kept, client.fields, rules, answer.atMs, staleSinceMs);
       if (may.may === 'never') return `it must not be used: ${may.why}`;
       if (may.may === 'if-error' && !this.#failedFor(client, answer))
         return 'it is stale and stands in for a failure (RFC 5861 4), but the upstream did not fail';
     }
     return judgeShape(client, answer, first, kept) ?? judgeFields(answer, chain.at(-1) as State, own);
   }
+}
+
+/** Whether a purge names what is stored for a target with these tags. */
+function names(what: Purged, target: string, tags: readonly string[]): boolean {
+  if (what.kind === 'all') return true;
+  if (what.kind === 'tag') return tags.includes(what.tag);
+  const url = urlOf(target, rulesOf(target));
+  if (what.kind === 'prefix') return url.startsWith(what.target);
+  return urlOf(what.target, rulesOf(target)) === url;
 }
 
 /** The upstream's answer to this very request, as it came. */

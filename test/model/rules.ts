@@ -175,6 +175,12 @@ export function mustNotStore(kept: Kept, method: string, rules: RouteRules): str
   return null;
 }
 
+/** What it can be purged by beside its URL (config/REFERENCE.md, routes[].cache.tags). */
+export function tagsOf(fields: Fields): string[] {
+  const keys = fieldsOf(fields, 'surrogate-key').flatMap((line) => line.split(' '));
+  return [...keys, ...fieldsOf(fields, 'cache-tag').flatMap((line) => members(line))];
+}
+
 function varyNames(fields: Fields): string[] {
   return fieldsOf(fields, 'vary').flatMap((line) => members(line.toLowerCase()));
 }
@@ -261,9 +267,11 @@ export function reuse(
   }
   if (maxAge !== null || minFresh !== null) return never('stale, and the request asks for what is fresh (5.2.1.1)');
   if (strict) return never('stale, and must-revalidate or proxy-revalidate (5.2.2.2, 5.2.2.8)');
+  // The windows are those of its own lifetime, whatever ended that early.
+  const overdue = -lifetime(kept, rules, nowMs).most;
   const windows = staleWindows(kept, rules, left.source);
-  if (staleFor < windows.whileRevalidateMs) return { may: 'while-revalidate' };
-  if (staleFor < windows.ifErrorMs) return { may: 'if-error' };
+  if (overdue < windows.whileRevalidateMs) return { may: 'while-revalidate' };
+  if (overdue < windows.ifErrorMs) return { may: 'if-error' };
   return never('stale (4.2.4)');
 }
 

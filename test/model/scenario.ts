@@ -2,7 +2,17 @@
 // printed.
 
 import fc from 'fast-check';
-import { ANSWERS, type Asked, type Behaviour, CLOCK_STEPS, REQUESTS, TARGETS, type Words } from './vocabulary.ts';
+import {
+  ANSWERS,
+  type Asked,
+  type Behaviour,
+  CLOCK_STEPS,
+  PURGES,
+  type PurgeWord,
+  REQUESTS,
+  TARGETS,
+  type Words,
+} from './vocabulary.ts';
 
 /** `target` and `which` count modulo what there is, so that every step means something in every scenario. */
 export type Step =
@@ -16,8 +26,13 @@ export type Step =
   | { readonly kind: 'go-on'; readonly which: number }
   /** One of the held answers breaks off. */
   | { readonly kind: 'break'; readonly which: number }
-  /** null = everything. */
-  | { readonly kind: 'purge'; readonly target: number | null; readonly worker: 0 | 1 }
+  | {
+      readonly kind: 'purge';
+      readonly what: PurgeWord;
+      readonly target: number;
+      readonly soft: boolean;
+      readonly worker: 0 | 1;
+    }
   | { readonly kind: 'leave'; readonly which: number }
   /** A slow client reads on. */
   | { readonly kind: 'read'; readonly which: number };
@@ -92,7 +107,16 @@ const weighted: readonly (readonly [weight: number, step: fc.Arbitrary<RawStep>]
   [20, fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(...CLOCK_STEPS) })],
   [14, fc.record({ kind: fc.constant('go-on' as const), which })],
   [2, fc.record({ kind: fc.constant('break' as const), which })],
-  [6, fc.record({ kind: fc.constant('purge' as const), target: fc.oneof(target, fc.constant(null)), worker })],
+  [
+    6,
+    fc.record({
+      kind: fc.constant('purge' as const),
+      what: fc.constantFrom(...PURGES),
+      target,
+      soft: fc.boolean(),
+      worker,
+    }),
+  ],
   [2, fc.record({ kind: fc.constant('leave' as const), which })],
   [2, fc.record({ kind: fc.constant('read' as const), which })],
 ];

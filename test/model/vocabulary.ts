@@ -289,6 +289,8 @@ export const ANSWERS: Words<Behaviour> = {
     [],
     ['set-cookie', 'session=ann'],
     ['surrogate-key', 'one two'],
+    ['surrogate-key', 'two'],
+    ['cache-tag', 'one, three'],
     ['content-location', '/plain/b'],
     ['location', '/plain/a'],
   ],
@@ -309,4 +311,17 @@ export function plainest<T extends object>(words: Words<T>): T {
 export const CLOCK_STEPS: readonly number[] = [
   1, 500, 999, 1_000, 1_000, 1_001, 2_000, 2_000, 3_000, 4_999, 5_000, 5_000, 9_999, 10_000, 30_000, 60_000, 121_000,
   3_600_000, 86_400_000,
+];
+
+/** What a purge names: the URL of the step's target, the folder it is in, everything, or a tag. */
+export type PurgeWord = 'url' | 'folder' | 'all' | { readonly tag: string };
+export const PURGES: readonly PurgeWord[] = [
+  'url',
+  'url',
+  'url',
+  'folder',
+  'all',
+  { tag: 'one' },
+  { tag: 'two' },
+  { tag: 'three' },
 ];

@@ -20,13 +20,13 @@ import { Fills } from '../../gateway/store/fills.ts';
 import { createHitForMissMemory, HitForMiss } from '../../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../../gateway/store/hot.ts';
 import { Lent } from '../../gateway/store/lent.ts';
-import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
+import { createPurgeMemory, type PurgeSubject, Purges } from '../../gateway/store/purges.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
 import { createClock } from '../helpers/clock.ts';
 import { configOf } from '../helpers/config.ts';
 import { ModelClient } from './client.ts';
 import { Origin } from './origin.ts';
-import type { ClientRecord, ExchangeRecord, Watcher } from './records.ts';
+import type { ClientRecord, ExchangeRecord, Purged, Watcher } from './records.ts';
 import { urlOf } from './rules.ts';
 import { httpDate } from './running.ts';
 import type { Scenario, Step } from './scenario.ts';
@@ -114,7 +114,7 @@ export class World {
       case 'pass':
         return `${step.ms} ms pass`;
       case 'purge':
-        return `worker ${step.worker} purges ${step.target === null ? 'everything' : this.#target(step.target)}`;
+        return `worker ${step.worker} purges ${step.soft ? 'softly ' : ''}${JSON.stringify(this.#purged(step))}`;
       case 'go-on':
         return 'an answer that was held goes on';
       case 'break':
@@ -190,7 +190,7 @@ export class World {
       case 'break':
         return pickOf(this.origin.held(), step.which)?.breakOff();
       case 'purge':
-        return this.#purge(step.target === null ? null : this.#target(step.target), step.worker);
+        return this.#purge(this.#purged(step), step.soft, step.worker);
       case 'leave':
         return pickOf(
           this.clients.filter((client) => client.isOpen),
@@ -239,11 +239,19 @@ export class World {
     acceptExchange(runtime, client, null);
   }
 
-  #purge(target: string | null, worker: number): void {
+  #purge(what: Purged, soft: boolean, worker: number): void {
     const { purges } = (this.#workers[worker] as Worker).runtime.state;
-    if (target === null) purges.purge({ kind: 'all', host: '' }, false, this.nowMs);
-    else purges.add(`http://${HOST}${urlOf(target, rulesOf(target))}`, this.nowMs);
-    this.#watcher.purged({ target, atMs: this.nowMs, seq: ++this.#seq });
+    purges.purge(subjectOf(what), soft, this.nowMs);
+    this.#watcher.purged({ what, soft, atMs: this.nowMs, seq: ++this.#seq });
+  }
+
+  #purged({ what, target: which }: Extract<Step, { readonly kind: 'purge' }>): Purged {
+    const target = this.#target(which);
+    if (what === 'all') return { kind: 'all' };
+    if (what === 'url') return { kind: 'url', target };
+    return what === 'folder'
+      ? { kind: 'prefix', target: target.replace(/[^/]*$/, '') }
+      : { kind: 'tag', tag: what.tag };
   }
 
   #target(which: number): string {
@@ -316,6 +324,13 @@ function chance(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** The same in the words of the store. */
+function subjectOf(what: Purged): PurgeSubject {
+  if (what.kind === 'all') return { kind: 'all', host: '' };
+  if (what.kind === 'tag') return { kind: 'tag', text: what.tag, host: '' };
+  return { kind: what.kind, text: `http://${HOST}${urlOf(what.target, rulesOf(what.target))}` };
 }
 
 type Has = { readonly etag: string; readonly modified: string };
