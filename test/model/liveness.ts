@@ -5,7 +5,7 @@
 import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
-import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
+import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
 import { confirms, contradicts, repeatsValidator, type State, stateAfter } from './states.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
 
@@ -173,9 +173,13 @@ export class Liveness {
     const { kept } = after;
     const rules = rulesOf(target);
     // Beyond cache.variants nothing more is stored, and old ones count until they are seen to be gone.
-    const variants = this.#urlOf(target).exchanges.filter((other) => hasField(other.message?.fields ?? [], 'vary'));
+    const variants = this.#urlOf(target).exchanges.filter(
+      (other) => hasField(other.message?.fields ?? [], 'vary') || rules.vary.length > 0,
+    );
     const isClear =
       variants.length <= VARIANTS &&
+      !hasField(kept.fields, 'cdn-cache-control') &&
+      !hasField(kept.fields, 'sluice-cache-control') &&
       CLEAR.test(fieldsOf(kept.fields, 'cache-control').join(', ')) &&
       CLEAR_STATUSES.includes(kept.status) &&
       !hasField(kept.fields, 'set-cookie') &&
@@ -183,7 +187,7 @@ export class Liveness {
       mustNotStore(kept, 'GET', rules) === null;
     const isUseful = lifetime(kept, rules, kept.headMs).least > 1 || (fieldOf(kept.fields, 'etag') ?? '').endsWith('"');
     // Without a lifetime of anybody's it may be kept, but need not.
-    const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || directives(kept.fields).size > 0;
+    const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || controlOf(kept.fields).size > 0;
     return isClear && isUseful && isTimed ? [...(base === null ? [] : (before ?? [])), after] : null;
   }
 }
@@ -201,7 +205,7 @@ function keyOfClient(client: ClientRecord): string {
 /** Whether this is the response that the request selects. */
 function selects(client: ClientRecord, { kept, exchange }: State): boolean {
   if (keyOfClient(client) !== keyOfClient(exchange.client)) return false;
-  return variesBetween(kept.fields, client.fields, exchange.client.fields) === null;
+  return variesBetween(kept.fields, client.fields, exchange.client.fields, rulesOf(client.target)) === null;
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');
@@ -210,7 +214,9 @@ const numbers = (chain: readonly State[]): string => chain.map(({ message }) => 
 function isSimple({ asked, target }: ClientRecord): boolean {
   const { method, control, condition, identity, bodyBytes } = asked;
   const reads = method === 'GET' || method === 'HEAD';
-  return reads && control.length + identity.length + bodyBytes === 0 && condition !== 'match' && !rulesOf(target).off;
+  const { off, deaf } = rulesOf(target);
+  const isSilent = control.length === 0 || deaf;
+  return reads && isSilent && identity.length + bodyBytes === 0 && condition !== 'match' && !off;
 }
 
 /** The plainest GET, or HEAD. */

@@ -80,7 +80,13 @@ function misForwarded({ client, method, target, fields }: ExchangeRecord): strin
   if (method !== client.method && !isRefresh) return `${method} for a ${client.method}`;
   if (target !== client.target) return `${target} for ${client.target}`;
   const wishes = fieldOf(client.fields, 'cache-control') ?? '';
-  if (wishes.includes('only-if-cached') && client.answer === null && method === 'GET' && !rulesOf(target).off)
+  if (
+    wishes.includes('only-if-cached') &&
+    client.answer === null &&
+    method === 'GET' &&
+    !rulesOf(target).off &&
+    !rulesOf(target).deaf
+  )
     if (fieldOf(client.fields, 'if-match') === undefined && client.asked.bodyBytes === 0)
       return 'only-if-cached in the request (5.2.1.7)';
   const range = fieldOf(fields, 'range');

@@ -16,11 +16,12 @@ import {
   tagsOf,
   urlOf,
   variesBetween,
+  varyNames,
   withheldFields,
 } from './rules.ts';
 import { hasItAlready, partsOf, shapesOf } from './selected.ts';
 import { contradicts, isHead, isPart, misjoined, type State, stateAfter } from './states.ts';
-import { rulesOf } from './vocabulary.ts';
+import { type RouteRules, rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
 const FAILED_MS = 1_000;
@@ -29,8 +30,8 @@ const CARRIED = [
   'cache-control',
   'etag',
   'last-modified',
-  'vary',
   'expires',
+  'cdn-cache-control',
   'surrogate-key',
   'cache-tag',
   'set-cookie',
@@ -56,7 +57,11 @@ export class Reference {
     const chain = this.chainOf(answer.fields);
     if (chain === null) return 'it names a message that the upstream never sent';
     if (chain.length === 0) return this.#judgeOwn(client, answer);
+    if (fieldOf(answer.fields, 'sluice-cache-control') !== undefined)
+      return 'Sluice-Cache-Control, which is for us alone';
     const last = chain.at(-1) as State;
+    if (answer.status !== 416 && !sameVary(answer.fields, last.kept.fields, rulesOf(client.target)))
+      return 'another Vary';
     const own = last.exchange.client === client;
     if (own && chain.length === 1) return judgePassed(client, answer, last);
     return this.#judgeLinks(client, chain, own) ?? this.#judgeReuse(client, answer, chain, own);
@@ -125,7 +130,7 @@ export class Reference {
       const { control, identity, condition, range, bodyBytes } = asker.asked;
       if (control.length + identity.length + range.length + bodyBytes > 0 || condition !== 'none') continue;
       if (keyOf(target, asker.fields, rules) !== key) continue;
-      if (variesBetween(kept.fields, asker.fields, client.fields) !== null) continue;
+      if (variesBetween(kept.fields, asker.fields, client.fields, rules) !== null) continue;
       const gone = [404, 410].includes(message.status) && message.status !== kept.status;
       if (gone || (message.status === 200 && contradicts(message, state))) return { n: message.n, gone, atMs: headMs };
     }
@@ -148,7 +153,7 @@ export class Reference {
   /** An answer that no message of the upstream is in: an error, a 504, a 416. */
   #judgeOwn(client: ClientRecord, answer: AnswerRecord): string | null {
     const wishes = fieldOf(client.fields, 'cache-control') ?? '';
-    if (answer.status === 504 && wishes.includes('only-if-cached')) return null;
+    if (answer.status === 504 && wishes.includes('only-if-cached') && !rulesOf(client.target).deaf) return null;
     if (answer.status === 416) {
       const told = /^bytes \*\/(\d+)$/.exec(fieldOf(answer.fields, 'content-range') ?? '')?.[1];
       const right = told !== undefined && partsOf(client.fields, Number(told)) === 'none';
@@ -178,7 +183,7 @@ export class Reference {
         keyOf(reader.target, reader.fields, rulesOf(reader.target))
       )
         return `${here} answers another key`;
-      const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields);
+      const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields, rules);
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
       if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
         return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
@@ -270,4 +275,11 @@ function judgeFields(answer: AnswerRecord, { kept, message }: State, own: boolea
 
 function sameLines(name: string, a: Fields, b: Fields): boolean {
   return fieldsOf(a, name).join('\n') === fieldsOf(b, name).join('\n');
+}
+
+/** Vary says what the response's says, and what the route adds. */
+function sameVary(answered: Fields, stored: Fields, rules: RouteRules): boolean {
+  const has = new Set(varyNames(answered));
+  const wanted = new Set([...varyNames(stored), ...rules.vary]);
+  return [...wanted].every((name) => has.has(name) || has.has('*')) && [...has].every((name) => wanted.has(name));
 }

@@ -16,8 +16,10 @@ export interface Kept {
   readonly headMs: number;
 }
 
+export type Directives = ReadonlyMap<string, readonly (string | null)[]>;
+
 /** Directives of all Cache-Control lines by lower-case name, each with its values in order; null = without one. */
-export function directives(fields: Fields): ReadonlyMap<string, readonly (string | null)[]> {
+export function directives(fields: Fields): Directives {
   const found = new Map<string, (string | null)[]>();
   for (const member of members(fieldsOf(fields, 'cache-control').join(','))) {
     const equals = member.indexOf('=');
@@ -26,6 +28,36 @@ export function directives(fields: Fields): ReadonlyMap<string, readonly (string
     found.set(name, [...(found.get(name) ?? []), value]);
   }
   return found;
+}
+
+/** A client's directives, on a route that heeds them. */
+function wishesOf(fields: Fields, rules: RouteRules): Directives {
+  return rules.deaf ? new Map() : directives(fields);
+}
+
+/** For caches of our kind, before what is for all; ours first (the README, RFC 9213 2.2). */
+const TARGETED = ['sluice-cache-control', 'cdn-cache-control'];
+
+/**
+ * A targeted field that can be read and says something: its directives are those that count, in place of Cache-Control and
+ * Expires (RFC 9213 2.1). Null: there is none.
+ */
+function targeted(fields: Fields): Directives | null {
+  for (const name of TARGETED) {
+    const parts = fieldsOf(fields, name)
+      .join(', ')
+      .split(',')
+      .map((part) => part.trim());
+    const read = parts.map((part) => /^([a-z*][a-z0-9_.*-]*)(?:=(\d+))?(?:;\s*[a-z]+=\d+)*$/.exec(part));
+    if (parts[0] === '' || read.some((part) => part === null)) continue;
+    return new Map((read as RegExpExecArray[]).map(([, directive = '', value]) => [directive, [value ?? null]]));
+  }
+  return null;
+}
+
+/** What a response says about caching to us. */
+export function controlOf(fields: Fields): Directives {
+  return targeted(fields) ?? directives(fields);
 }
 
 /** Members of a list; commas in quotes part nothing. */
@@ -39,7 +71,7 @@ function unquoted(value: string): string {
 }
 
 /** Seconds of the first of a directive's values: not there = null, not a number = NaN. */
-function seconds(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): number | null {
+function seconds(control: Directives, name: string): number | null {
   const values = control.get(name);
   if (values === undefined) return null;
   const value = values[0] ?? '';
@@ -47,20 +79,20 @@ function seconds(control: ReadonlyMap<string, readonly (string | null)[]>, name:
 }
 
 /** Field names that `private` or `no-cache` name; empty = the directive is not there or means everything. */
-function named(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): string[] {
+function named(control: Directives, name: string): string[] {
   return (control.get(name) ?? []).flatMap((value) =>
     value === null ? [] : value.split(',').map((part) => part.trim().toLowerCase()),
   );
 }
 
 /** The directive without field names. */
-function whole(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): boolean {
+function whole(control: Directives, name: string): boolean {
   return (control.get(name) ?? []).some((value) => value === null || value.trim() === '');
 }
 
 /** Fields that must not be given to others (RFC 9111 5.2.2.4, 5.2.2.7). */
 export function withheldFields(kept: Kept): string[] {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   return [...named(control, 'private'), ...named(control, 'no-cache')];
 }
 
@@ -116,16 +148,18 @@ function ownLifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime {
   };
   const configured = CONFIGURED.includes(kept.status);
   if (rules.ttlMs !== null && configured) return byConfig(rules.ttlMs);
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const wanted = seconds(control, 's-maxage') ?? seconds(control, 'max-age');
   if (wanted !== null) return byOrigin(Number.isNaN(wanted) ? 0 : wanted * 1000);
   const expires = fieldOf(kept.fields, 'expires');
-  if (expires !== undefined) {
+  if (expires !== undefined && targeted(kept.fields) === null) {
     const ms = Date.parse(expires);
     const isDate = /GMT$/.test(expires) && !Number.isNaN(ms);
     return byOrigin(isDate ? Math.max(0, ms - (dateOf(kept.fields) ?? kept.headMs)) : 0);
   }
   const silent = !control.has('no-cache') && !control.has('no-store') && !whole(control, 'private');
+  const negativeMs = rules.negativeMs[kept.status];
+  if (silent && negativeMs !== undefined) return byConfig(negativeMs);
   if (silent && rules.defaultTtlMs !== null && configured) return byConfig(rules.defaultTtlMs);
   if (silent && rules.heuristic > 0 && (HEURISTIC.includes(kept.status) || control.has('public'))) {
     const modifiedMs = Date.parse(fieldOf(kept.fields, 'last-modified') ?? '');
@@ -146,11 +180,11 @@ export function namesSomebody(fields: Fields, rules: RouteRules): boolean {
 
 /** Why this response must not be given to another request than the one it came for, or null (RFC 9111 3, DESIGN 5.6). */
 export function mustNotStore(kept: Kept, method: string, rules: RouteRules): string | null {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const has = (name: string): boolean => control.has(name);
   if (rules.off) return 'the route says cache: off';
   if (method !== 'GET') return `it answered a ${method}`;
-  if (directives(kept.requestFields).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
+  if (wishesOf(kept.requestFields, rules).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
   if (kept.status < 200 || kept.status === 206 || kept.status === 304) return `the status ${kept.status}`;
   const understood = has('must-understand') && [...HEURISTIC, 302, 303, 307].includes(kept.status);
   if (has('must-understand') && !understood) return 'must-understand with a status that nobody understands (5.2.2.3)';
@@ -181,13 +215,14 @@ export function tagsOf(fields: Fields): string[] {
   return [...keys, ...fieldsOf(fields, 'cache-tag').flatMap((line) => members(line))];
 }
 
-function varyNames(fields: Fields): string[] {
+export function varyNames(fields: Fields): string[] {
   return fieldsOf(fields, 'vary').flatMap((line) => members(line.toLowerCase()));
 }
 
 /** Whether two requests select the same response by its Vary (RFC 9111 4.1); the name that tells them apart, or null. */
-export function variesBetween(fields: Fields, a: Fields, b: Fields): string | null {
-  return varyNames(fields).find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+export function variesBetween(fields: Fields, a: Fields, b: Fields, rules: RouteRules): string | null {
+  const names = [...varyNames(fields), ...rules.vary];
+  return names.find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
 }
 
 /** A field's value; what may be written in several ways reads the same: spaces in lists, order and case of preferences. */
@@ -243,13 +278,13 @@ export function reuse(
   nowMs: number,
   staleSinceMs: number = Number.POSITIVE_INFINITY,
 ): Reuse {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   if (isOurs(kept, rules) && namesSomebody(requestFields, rules))
     return never('its freshness is ours and the request names somebody (DESIGN 5.6)');
   if (whole(control, 'no-cache')) return never('no-cache in the response (5.2.2.4)');
-  const wishes = directives(requestFields);
+  const wishes = wishesOf(requestFields, rules);
   if (wishes.has('no-cache')) return never('no-cache in the request (5.2.1.4)');
-  if (wishes.size === 0 && members(fieldsOf(requestFields, 'pragma').join(',')).includes('no-cache'))
+  if (!rules.deaf && wishes.size === 0 && members(fieldsOf(requestFields, 'pragma').join(',')).includes('no-cache'))
     return never('Pragma: no-cache in the request (5.4)');
   const age = ageMs(kept, nowMs);
   const maxAge = seconds(wishes, 'max-age');
@@ -281,7 +316,7 @@ export function staleWindows(
   rules: RouteRules,
   source: Lifetime['source'],
 ): { readonly whileRevalidateMs: number; readonly ifErrorMs: number } {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const shared = control.has('s-maxage');
   const ownMs = rules.whileRevalidateMs ?? (source === 'config' ? 10_000 : 0);
   const whileRevalidate = seconds(control, 'stale-while-revalidate');

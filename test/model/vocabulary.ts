@@ -18,6 +18,12 @@ export interface RouteRules {
   /** null: 10 s where freshness is the config's, else not at all. */
   readonly whileRevalidateMs: number | null;
   readonly ifErrorMs: number;
+  /** Freshness by status where the origin says nothing. */
+  readonly negativeMs: Readonly<Record<number, number>>;
+  /** Fields that select as if Vary named them. */
+  readonly vary: readonly string[];
+  /** The client's Cache-Control and Pragma do not count. */
+  readonly deaf: boolean;
   /** Request fields that name somebody. */
   readonly identity: readonly string[];
   readonly keyFields: readonly string[];
@@ -36,6 +42,9 @@ const AUTO: RouteRules = {
   heuristic: 0,
   whileRevalidateMs: null,
   ifErrorMs: 60_000,
+  negativeMs: {},
+  vary: [],
+  deaf: false,
   identity: IDENTITY,
   keyFields: [],
   keyCookies: [],
@@ -71,6 +80,17 @@ const ROUTES: readonly { readonly prefix: string; readonly cache: string; readon
       identity: IDENTITY.filter((name) => name !== 'cookie'),
     },
   },
+  {
+    prefix: '/negative/',
+    cache: '{ negative: { 404: 5s, 302: 2s, 503: 5s } }',
+    rules: { ...AUTO, negativeMs: { 302: 2_000, 404: 5_000, 503: 5_000 } },
+  },
+  {
+    prefix: '/vary/',
+    cache: '{ default_ttl: 5s, vary: [x-tenant, accept-language] }',
+    rules: { ...AUTO, defaultTtlMs: 5_000, vary: ['x-tenant', 'accept-language'] },
+  },
+  { prefix: '/deaf/', cache: '{ ignore_client_cache_control: true }', rules: { ...AUTO, deaf: true } },
   {
     prefix: '/sorted/',
     cache: '{ key: { query: { sort: true, ignore: ["utm_*"] } } }',
@@ -116,6 +136,9 @@ export const TARGETS: readonly (readonly string[])[] = [
   ['/keyed/a'],
   ['/sorted/a?a=1&b=2', '/sorted/a?b=2&utm_x=1&a=1', '/sorted/a?b=2&a=2'],
   ['/off/a', '/ours/a'],
+  ['/negative/a'],
+  ['/vary/a'],
+  ['/deaf/a', '/plain/a'],
 ];
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'QUERY' | 'DELETE' | 'OPTIONS';
@@ -280,6 +303,17 @@ export const ANSWERS: Words<Behaviour> = {
     ['expires', 'soon'],
     ['expires', '@2', ...control('public, stale-while-revalidate=5')],
     ['expires', '@60', ...control('max-age=2')],
+    ['cdn-cache-control', 'max-age=10', ...control('no-store')],
+    ['cdn-cache-control', 'max-age=2, stale-while-revalidate=5', 'expires', '@60'],
+    ['cdn-cache-control', 'private', ...control('max-age=60')],
+    ['cdn-cache-control', 'no-store', ...control('public, max-age=60')],
+    ['cdn-cache-control', '', ...control('max-age=5')],
+    ['cdn-cache-control', 'max-age=60, !', ...control('max-age=2')],
+    ['cdn-cache-control', 'max-age=2;x=1', 'cdn-cache-control', 'must-revalidate'],
+    ['sluice-cache-control', 'max-age=10', 'cdn-cache-control', 'max-age=2', ...control('no-cache')],
+    ['sluice-cache-control', 'no-cache', 'cdn-cache-control', 'max-age=60', ...control('max-age=60')],
+    ['sluice-cache-control', 'public', ...control('max-age=60')],
+    ['sluice-cache-control', 'max-age=60', ...control('private="x-secret", max-age=2')],
   ],
   age: [null, '0', '3', '30', '5, 1', 'old'],
   date: ['sent', 'asked', -5, 5, 'none', 'garbage'],
