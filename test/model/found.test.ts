@@ -78,6 +78,12 @@ const found: readonly Row[] = [
     A,
     ...[ask(), { ...purge, soft: true }, { ...purge, soft: true }, ask()],
   ],
+  [
+    'a condition that a stored part answers was dropped, and the rest fetched for who had it all',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] })],
+    ...[ask({ condition: 'etag', range: ['range', 'bytes=0-4'] }), ask({ condition: 'etag' })],
+  ],
 ];
 
 const rare: readonly Row[] = [
