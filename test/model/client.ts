@@ -37,13 +37,13 @@ export class ModelClient implements Downstream {
   #ending = false;
 
   constructor(record: ClientRecord, around: Around) {
-    const { bodyBytes, slow } = record.asked;
+    const { body, slow } = record.asked;
     this.record = record;
     this.method = record.method;
     this.target = record.target;
-    const framing = bodyBytes === 0 ? [] : ['content-length', String(bodyBytes)];
+    const framing = body === '' ? [] : ['content-length', String(body.length)];
     this.fields = ['host', HOST, ...record.fields, ...framing];
-    this.body = bodyBytes === 0 ? null : Readable.from([Buffer.alloc(bodyBytes, 'b')], { objectMode: false });
+    this.body = body === '' ? null : Readable.from([Buffer.from(body)], { objectMode: false });
     this.receivedMs = record.atMs;
     this.#around = around;
     this.#reads = !slow;

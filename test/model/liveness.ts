@@ -51,8 +51,7 @@ export class Liveness {
     const [only] = url.exchanges;
     const cold = url.exchanges.length === 1 && only?.state === 'asked' && isPlain(only.client);
     if (cold && isPlain(client) && !this.#reference.isPurgedSince(client.target, only.client.atMs)) {
-      if (keyOf(client.target, client.fields, rulesOf(client.target)) === keyOfClient(only.client))
-        this.#mustJoin.add(client);
+      if (keyOf(client) === keyOfClient(only.client)) this.#mustJoin.add(client);
     }
     const sure = url.sure;
     const stored = sure?.at(-1);
@@ -169,6 +168,9 @@ export class Liveness {
     if ((message.status === 304 || updates) && (base === null || !selects(client, base))) return null;
     if (updates && base !== null && (contradicts(message, base) || !repeatsValidator(message, base))) return null;
     const after = stateAfter(base, exchange, message);
+    // Under another Vary it may be gone.
+    if (updates && fieldsOf(message.fields, 'vary').join() !== fieldsOf(base?.kept.fields ?? [], 'vary').join())
+      return null;
     if (base !== null && !updates && !confirms(after, base)) return null;
     const { kept } = after;
     const rules = rulesOf(target);
@@ -199,7 +201,7 @@ function changesNothing({ method, headSeq, message, client }: ExchangeRecord): b
 }
 
 function keyOfClient(client: ClientRecord): string {
-  return keyOf(client.target, client.fields, rulesOf(client.target));
+  return keyOf(client);
 }
 
 /** Whether this is the response that the request selects. */
@@ -212,11 +214,11 @@ const numbers = (chain: readonly State[]): string => chain.map(({ message }) => 
 
 /** What the store can answer if it holds it: nothing in the request speaks against it. */
 function isSimple({ asked, target }: ClientRecord): boolean {
-  const { method, control, condition, identity, bodyBytes } = asked;
+  const { method, control, condition, identity, body } = asked;
   const reads = method === 'GET' || method === 'HEAD';
   const { off, deaf } = rulesOf(target);
   const isSilent = control.length === 0 || deaf;
-  return reads && isSilent && identity.length + bodyBytes === 0 && condition !== 'match' && !off;
+  return reads && isSilent && identity.length + body.length === 0 && condition !== 'match' && !off;
 }
 
 /** The plainest GET, or HEAD. */

@@ -87,7 +87,7 @@ function misForwarded({ client, method, target, fields }: ExchangeRecord): strin
     !rulesOf(target).off &&
     !rulesOf(target).deaf
   )
-    if (fieldOf(client.fields, 'if-match') === undefined && client.asked.bodyBytes === 0)
+    if (fieldOf(client.fields, 'if-match') === undefined && client.asked.body === '')
       return 'only-if-cached in the request (5.2.1.7)';
   const range = fieldOf(fields, 'range');
   const asksForRest = method === 'GET' && (fieldOf(fields, 'if-range') ?? '').startsWith('"');

@@ -75,6 +75,8 @@ export interface PurgeRecord {
   readonly what: Purged;
   /** Stale from then on, in place of gone. */
   readonly soft: boolean;
+  /** Whose unsafe request it was; null = an operator's. */
+  readonly by: ClientRecord | null;
   readonly atMs: number;
   readonly seq: number;
 }

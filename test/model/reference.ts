@@ -21,7 +21,7 @@ import {
 } from './rules.ts';
 import { hasItAlready, partsOf, shapesOf } from './selected.ts';
 import { contradicts, isHead, isPart, misjoined, type State, stateAfter } from './states.ts';
-import { type RouteRules, rulesOf } from './vocabulary.ts';
+import { KEYED_BYTES, type RouteRules, rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
 const FAILED_MS = 1_000;
@@ -92,10 +92,11 @@ export class Reference {
 
   /** A later request must not get what began before this (RFC 9111 4.4). */
   #noteInvalidation(client: ClientRecord, answer: AnswerRecord): void {
+    if (rulesOf(client.target).asking.includes(client.method)) return;
     if (!UNSAFE.includes(client.method) || answer.status < 200 || answer.status > 399) return;
     const said = ['location', 'content-location'].flatMap((name) => fieldsOf(answer.fields, name));
     for (const target of [client.target, ...said])
-      this.#purges.push({ what: { kind: 'url', target }, soft: false, atMs: answer.atMs, seq: answer.seq });
+      this.#purges.push({ what: { kind: 'url', target }, soft: false, atMs: answer.atMs, seq: answer.seq, by: client });
   }
 
   /** Whether anything of this target may have been invalidated, or made stale, at this time or later: tags count as all. */
@@ -108,6 +109,8 @@ export class Reference {
     const found = this.#purges.findLast(
       (purge) =>
         purge.soft === soft &&
+        // What a POST invalidates is what was there before its answer.
+        purge.by !== exchange.client &&
         exchange.seq < purge.seq &&
         purge.seq < before.seq &&
         names(purge.what, exchange.target, tagsOf(kept.fields)),
@@ -122,14 +125,13 @@ export class Reference {
   ): { readonly n: number; readonly gone: boolean; readonly atMs: number } | null {
     const { exchange: stored, kept } = state;
     const rules = rulesOf(client.target);
-    const key = keyOf(client.target, client.fields, rules);
-    for (const { method, message, client: asker, seq, headSeq, endSeq, headMs, target, state: end } of this
-      .#exchanges) {
+    const key = keyOf(client);
+    for (const { method, message, client: asker, seq, headSeq, endSeq, headMs, state: end } of this.#exchanges) {
       if (method !== 'HEAD' || message === null || headSeq === 0 || endSeq === 0 || end !== 'ended') continue;
       if (stored.endSeq === 0 || seq < stored.endSeq || endSeq > client.seq) continue;
-      const { control, identity, condition, range, bodyBytes } = asker.asked;
-      if (control.length + identity.length + range.length + bodyBytes > 0 || condition !== 'none') continue;
-      if (keyOf(target, asker.fields, rules) !== key) continue;
+      const { control, identity, condition, range, body } = asker.asked;
+      if (control.length + identity.length + range.length + body.length > 0 || condition !== 'none') continue;
+      if (keyOf(asker) !== key) continue;
       if (variesBetween(kept.fields, asker.fields, client.fields, rules) !== null) continue;
       const gone = [404, 410].includes(message.status) && message.status !== kept.status;
       if (gone || (message.status === 200 && contradicts(message, state))) return { n: message.n, gone, atMs: headMs };
@@ -175,13 +177,11 @@ export class Reference {
       const reader = next?.exchange.client ?? client;
       const rules = rulesOf(exchange.target);
       const unshared = mustNotStore(state.kept, i > 0 && isHead(exchange) ? 'GET' : exchange.method, rules);
-      if (exchange.client.asked.bodyBytes > 0) return `message ${message.n} answered a request with a body`;
+      if (isUnkeyed(exchange.client) && keyedAs(exchange, reader) !== 'GET')
+        return `message ${message.n} answered a request with a body that is in no key`;
       if (unshared !== null) return `message ${message.n} is not for others: ${unshared}`;
       const here = `message ${message.n}, which client ${reader.n} gets,`;
-      if (
-        keyOf(exchange.target, exchange.client.fields, rules) !==
-        keyOf(reader.target, reader.fields, rulesOf(reader.target))
-      )
+      if (keyOf({ ...exchange.client, method: keyedAs(exchange, reader) }) !== keyOf(reader))
         return `${here} answers another key`;
       const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields, rules);
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
@@ -199,8 +199,8 @@ export class Reference {
     const first = chain[0] as State;
     const { kept } = chain.at(-1) as State;
     const rules = rulesOf(client.target);
-    if (client.method !== 'GET' && client.method !== 'HEAD') return `a stored answer to ${client.method}`;
-    if (client.asked.bodyBytes > 0) return 'a stored answer to a request with a body, which is in no key';
+    if (!['GET', 'HEAD', ...rules.asking].includes(client.method)) return `a stored answer to ${client.method}`;
+    if (isUnkeyed(client)) return 'a stored answer to a request with a body, which is in no key';
     if (fieldOf(client.fields, 'if-match') !== undefined) return "If-Match is the origin's to judge (4.3.2)";
     if (first.exchange.state === 'failed' && !isPart(first.message) && first.exchange.endSeq < client.seq)
       return 'its body had broken off before the client came';
@@ -282,4 +282,16 @@ function sameVary(answered: Fields, stored: Fields, rules: RouteRules): boolean 
   const has = new Set(varyNames(answered));
   const wanted = new Set([...varyNames(stored), ...rules.vary]);
   return [...wanted].every((name) => has.has(name) || has.has('*')) && [...has].every((name) => wanted.has(name));
+}
+
+/** A body that is part of no key may decide the answer all the same. */
+function isUnkeyed({ asked, method, target }: ClientRecord): boolean {
+  return asked.body.length > (rulesOf(target).asking.includes(method) ? KEYED_BYTES : 0);
+}
+
+/** The method under which an answer may be kept: that of a POST to this very URL is what GET gets (RFC 9110 9.3.3). */
+function keyedAs({ method, client, target, message }: ExchangeRecord, reader: ClientRecord): string {
+  const isRead = reader.method === 'GET' || reader.method === 'HEAD';
+  const told = fieldOf(message?.fields ?? [], 'content-location');
+  return method === 'POST' && isRead && told === target ? 'GET' : client.method;
 }

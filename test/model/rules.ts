@@ -3,7 +3,7 @@
 // be, not what is best.
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
-import type { RouteRules } from './vocabulary.ts';
+import { type RouteRules, rulesOf } from './vocabulary.ts';
 
 /** A stored response as it is remembered: the fields after every 304, and the request and times of the last exchange. */
 export interface Kept {
@@ -183,7 +183,11 @@ export function mustNotStore(kept: Kept, method: string, rules: RouteRules): str
   const control = controlOf(kept.fields);
   const has = (name: string): boolean => control.has(name);
   if (rules.off) return 'the route says cache: off';
-  if (method !== 'GET') return `it answered a ${method}`;
+  if (method === 'POST' && !rules.asking.includes(method)) {
+    const byOrigin = lifetime(kept, { ...rules, ttlMs: null }, kept.headMs);
+    const isOrigins = byOrigin.source === 'origin' && byOrigin.most > 0 && kept.status === 200;
+    if (!isOrigins) return 'it answered a POST, without a lifetime of its own (RFC 9110 9.3.3)';
+  } else if (method !== 'GET' && !rules.asking.includes(method)) return `it answered a ${method}`;
   if (wishesOf(kept.requestFields, rules).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
   if (kept.status < 200 || kept.status === 206 || kept.status === 304) return `the status ${kept.status}`;
   const understood = has('must-understand') && [...HEURISTIC, 302, 303, 307].includes(kept.status);
@@ -241,9 +245,19 @@ function selecting(name: string, fields: Fields): string {
   return `is ${weighed.sort().join(',')}`;
 }
 
-/** What makes two requests ask for the same thing, by URL and by what the route adds. */
-export function keyOf(target: string, fields: Fields, rules: RouteRules): string {
+/** A request, as far as a key knows it. */
+export interface Keyed {
+  readonly method: string;
+  readonly target: string;
+  readonly fields: Fields;
+  readonly asked: { readonly body: string };
+}
+
+/** What makes two requests ask for the same thing, by URL, by what the route adds, and by content where that asks. */
+export function keyOf({ method, target, fields, asked }: Keyed): string {
+  const rules = rulesOf(target);
   const parts = [urlOf(target, rules)];
+  if (rules.asking.includes(method)) parts.push(method, fieldOf(fields, 'content-type') ?? '', asked.body);
   for (const name of rules.keyFields) parts.push(selecting(name, fields));
   const cookies = fieldsOf(fields, 'cookie').flatMap((line) => line.split(';').map((pair) => pair.trim()));
   for (const name of rules.keyCookies) parts.push(cookies.filter((pair) => pair.startsWith(`${name}=`)).join(';'));

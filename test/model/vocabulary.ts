@@ -20,6 +20,8 @@ export interface RouteRules {
   readonly ifErrorMs: number;
   /** Freshness by status where the origin says nothing. */
   readonly negativeMs: Readonly<Record<number, number>>;
+  /** Methods besides GET and HEAD that are answered from the cache, by what they carry. */
+  readonly asking: readonly string[];
   /** Fields that select as if Vary named them. */
   readonly vary: readonly string[];
   /** The client's Cache-Control and Pragma do not count. */
@@ -43,6 +45,7 @@ const AUTO: RouteRules = {
   whileRevalidateMs: null,
   ifErrorMs: 60_000,
   negativeMs: {},
+  asking: [],
   vary: [],
   deaf: false,
   identity: IDENTITY,
@@ -90,6 +93,11 @@ const ROUTES: readonly { readonly prefix: string; readonly cache: string; readon
     cache: '{ default_ttl: 5s, vary: [x-tenant, accept-language] }',
     rules: { ...AUTO, defaultTtlMs: 5_000, vary: ['x-tenant', 'accept-language'] },
   },
+  {
+    prefix: '/query/',
+    cache: '{ default_ttl: 5s, methods: [GET, HEAD, POST, QUERY] }',
+    rules: { ...AUTO, defaultTtlMs: 5_000, asking: ['POST', 'QUERY'] },
+  },
   { prefix: '/deaf/', cache: '{ ignore_client_cache_control: true }', rules: { ...AUTO, deaf: true } },
   {
     prefix: '/sorted/',
@@ -98,6 +106,8 @@ const ROUTES: readonly { readonly prefix: string; readonly cache: string; readon
   },
 ];
 
+/** Longer bodies of requests are in no key (the README). */
+export const KEYED_BYTES = 65_536;
 /** Larger bodies are not stored. */
 export const MAX_OBJECT_BYTES = 102_400;
 /** cache.variants: more of them are not stored. */
@@ -139,6 +149,8 @@ export const TARGETS: readonly (readonly string[])[] = [
   ['/negative/a'],
   ['/vary/a'],
   ['/deaf/a', '/plain/a'],
+  ['/query/a'],
+  ['/query/a', '/plain/a'],
 ];
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'QUERY' | 'DELETE' | 'OPTIONS';
@@ -164,8 +176,10 @@ export interface Asked {
   readonly identity: Fields;
   /** Fields that Vary or the key may name. */
   readonly selecting: Fields;
-  /** 0 = no body. */
-  readonly bodyBytes: number;
+  /** '' = no body. */
+  readonly body: string;
+  /** Of the body. */
+  readonly bodyType: Fields;
   /** The client reads one chunk and then nothing until a step says so. */
   readonly slow: boolean;
   /** Where the upstream's answers to this request stop until a step lets them go on: before the head, or in the body. */
@@ -256,7 +270,8 @@ export const REQUESTS: Words<Asked> = {
     ['x-tenant', 'two'],
     ['x-tenant', ''],
   ],
-  bodyBytes: [0, 20],
+  body: ['', 'the same question', 'another question', '?'.repeat(70_000)],
+  bodyType: [[], ['content-type', 'text/plain']],
   slow: [false, true],
   held: ['no', 'head', 'body'],
 };
@@ -326,6 +341,8 @@ export const ANSWERS: Words<Behaviour> = {
     ['surrogate-key', 'two'],
     ['cache-tag', 'one, three'],
     ['content-location', '/plain/b'],
+    ['content-location', '/plain/a'],
+    ['content-location', '/query/a'],
     ['location', '/plain/a'],
   ],
   bytes: [20, 70_000, 0, 1_000, 20_000, 70_000, 110_000],

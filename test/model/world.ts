@@ -94,11 +94,11 @@ export class World {
   describe(step: Step): string {
     switch (step.kind) {
       case 'ask': {
-        const { slow, held, bodyBytes } = step.asked;
+        const { slow, held, body } = step.asked;
         const more = [
           slow ? 'slow' : '',
           held === 'no' ? '' : `held at the ${held}`,
-          bodyBytes > 0 ? 'with a body' : '',
+          body === '' ? '' : `with "${body.slice(0, 20)}"`,
         ];
         return ['a client asks worker', step.worker, ...more].join(' ').trimEnd();
       }
@@ -214,6 +214,7 @@ export class World {
       ...(asked.range.length === 0 ? [] : ifRangeFields(asked.ifRange, has)),
       ...asked.identity,
       ...asked.selecting,
+      ...(asked.body === '' ? [] : asked.bodyType),
     ];
     const record: ClientRecord = {
       n: this.clients.length + 1,
@@ -242,7 +243,7 @@ export class World {
   #purge(what: Purged, soft: boolean, worker: number): void {
     const { purges } = (this.#workers[worker] as Worker).runtime.state;
     purges.purge(subjectOf(what), soft, this.nowMs);
-    this.#watcher.purged({ what, soft, atMs: this.nowMs, seq: ++this.#seq });
+    this.#watcher.purged({ what, soft, by: null, atMs: this.nowMs, seq: ++this.#seq });
   }
 
   #purged({ what, target: which }: Extract<Step, { readonly kind: 'purge' }>): Purged {
