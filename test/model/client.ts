@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import type { Fields } from '../../gateway/http/fields.ts';
 import type { Downstream } from '../../gateway/request/downstream.ts';
 import type { ClientRecord, Watcher } from './records.ts';
-import { HOST } from './vocabulary.ts';
+import { HOST } from './routes.ts';
 
 /** What it needs of the world around it. */
 export interface Around {

@@ -5,9 +5,9 @@
 import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
+import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './routes.ts';
 import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
-import { confirms, contradicts, repeatsValidator, type State, stateAfter } from './states.ts';
-import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
+import { confirms, contradicts, isPart, repeatsValidator, type State, stateAfter } from './states.ts';
 
 /** Lifetimes that nobody can read in two ways. */
 const CLEAR =
@@ -141,7 +141,8 @@ export class Liveness {
     for (const client of this.#gotStale.splice(0)) {
       const isFetched = this.#urlOf(client.target).exchanges.some(
         ({ method, seq, endSeq, endMs }) =>
-          method === 'GET' && (seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS),
+          method === (client.method === 'HEAD' ? 'GET' : client.method) &&
+          (seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS),
       );
       if (!isFetched) return `client ${client.n} got something stale that nobody fetches anew (RFC 5861 3)`;
     }
@@ -164,14 +165,20 @@ export class Liveness {
     if (state !== 'ended' || message === null || !(method === 'GET' || updates) || !isPlain(client, method))
       return null;
     if (this.#reference.isPurgedSince(target, client.atMs)) return null;
-    const base = message.status === 304 || updates ? (before?.at(-1) ?? null) : null;
+    // What the client got whole out of parts is whole from then on.
+    const completed = isPart(message)
+      ? (this.#reference.chainOf(client.answer?.fields ?? []) ?? []).slice(0, -1)
+      : null;
+    if (completed !== null && (client.answer?.status !== 200 || completed.length === 0)) return null;
+    const held = completed ?? (message.status === 304 || updates ? before : null);
+    const base = held?.at(-1) ?? null;
     if ((message.status === 304 || updates) && (base === null || !selects(client, base))) return null;
     if (updates && base !== null && (contradicts(message, base) || !repeatsValidator(message, base))) return null;
     const after = stateAfter(base, exchange, message);
     // Under another Vary it may be gone.
     if (updates && fieldsOf(message.fields, 'vary').join() !== fieldsOf(base?.kept.fields ?? [], 'vary').join())
       return null;
-    if (base !== null && !updates && !confirms(after, base)) return null;
+    if (base !== null && message.status === 304 && !confirms(after, base)) return null;
     const { kept } = after;
     const rules = rulesOf(target);
     // Beyond cache.variants nothing more is stored, and old ones count until they are seen to be gone.
@@ -190,7 +197,7 @@ export class Liveness {
     const isUseful = lifetime(kept, rules, kept.headMs).least > 1 || (fieldOf(kept.fields, 'etag') ?? '').endsWith('"');
     // Without a lifetime of anybody's it may be kept, but need not.
     const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || controlOf(kept.fields).size > 0;
-    return isClear && isUseful && isTimed ? [...(base === null ? [] : (before ?? [])), after] : null;
+    return isClear && isUseful && isTimed ? [...(held ?? []), after] : null;
   }
 }
 

@@ -8,9 +8,9 @@ import { fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
 import { Liveness } from './liveness.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord, Watcher } from './records.ts';
 import { Reference } from './reference.ts';
+import { rulesOf } from './routes.ts';
 import { type Scenario, scenarios } from './scenario.ts';
 import { Transcript } from './transcript.ts';
-import { rulesOf } from './vocabulary.ts';
 import { config, World } from './world.ts';
 
 /** The fields by which one client's request could be told from another's. */

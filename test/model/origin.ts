@@ -134,7 +134,7 @@ export class Origin {
     let { status } = behaviour;
     let body = has.whole;
     const more: string[] = [];
-    const reads = method === 'GET' || method === 'HEAD';
+    const reads = ['GET', 'HEAD', 'QUERY'].includes(method);
     if (reads && status === 200 && behaviour.notModified !== 'never' && hasItAlready(asked, head)) {
       return { n, status: 304, fields: notModifiedFields(head, behaviour), whole: has.whole, body: empty, cutAt: null };
     }

@@ -5,6 +5,7 @@
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
 import { isMultipart, judgeBytes } from './bytes.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, Purged, PurgeRecord } from './records.ts';
+import { KEYED_BYTES, type RouteRules, rulesOf } from './routes.ts';
 import {
   ageMs,
   isOurs,
@@ -21,7 +22,6 @@ import {
 } from './rules.ts';
 import { hasItAlready, partsOf, shapesOf } from './selected.ts';
 import { contradicts, isHead, isPart, misjoined, type State, stateAfter } from './states.ts';
-import { KEYED_BYTES, type RouteRules, rulesOf } from './vocabulary.ts';
 
 /** How long after a failure a stale answer is given without asking again, ms (tables/limits.ts). */
 const FAILED_MS = 1_000;
@@ -253,14 +253,19 @@ function judgeShape(client: ClientRecord, answer: AnswerRecord, { message }: Sta
 
 function judgeFields(answer: AnswerRecord, { kept, message }: State, own: boolean): string | null {
   const age = ageMs(kept, answer.atMs);
-  // What the origin has just completed is as new as a validated answer, which needs no Age (RFC 9111 4).
-  const told = fieldOf(answer.fields, 'age') ?? (own && isPart(message) ? '0' : undefined);
+  // What the origin has just completed is passed on with the Age that it came with, if any.
+  const told = fieldOf(answer.fields, 'age');
+  if (own && isPart(message)) return judgeCarried(answer, kept, own);
   const wrong =
     told === undefined ||
     !/^\d+$/.test(told) ||
     Number(told) < Math.floor(age.least / 1000) - 1 ||
     Number(told) > Math.min(2 ** 31, Math.floor(age.most / 1000) + 1);
   if (wrong) return `Age ${told ?? 'is missing'} where it is ${Math.floor(age.least / 1000)}`;
+  return judgeCarried(answer, kept, own);
+}
+
+function judgeCarried(answer: AnswerRecord, kept: Kept, own: boolean): string | null {
   const withheld = withheldFields(kept);
   if (!own) {
     const leaked = withheld.find((name) => fieldOf(answer.fields, name) !== undefined);

@@ -3,7 +3,7 @@
 // be, not what is best.
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
-import { type RouteRules, rulesOf } from './vocabulary.ts';
+import { type RouteRules, rulesOf } from './routes.ts';
 
 /** A stored response as it is remembered: the fields after every 304, and the request and times of the last exchange. */
 export interface Kept {

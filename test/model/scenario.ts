@@ -2,6 +2,7 @@
 // printed.
 
 import fc from 'fast-check';
+import { BUNDLES, type Uses } from './bundles.ts';
 import {
   ANSWERS,
   type Asked,
@@ -45,9 +46,6 @@ export interface Scenario {
   readonly tight: boolean;
   readonly steps: readonly Step[];
 }
-
-/** For each part what this scenario uses of it: the plain word, and few or none of the others. */
-type Uses<T> = { readonly [K in keyof T]: readonly T[K][] };
 
 /** The parts of requests and answers that a scenario varies, each by a few of its words. */
 interface Theme {
@@ -128,6 +126,15 @@ function stepOf(theme: Theme, raw: RawStep): Step {
   return raw;
 }
 
+/** The upstream answers by the theme from the beginning. */
+function begin({ answers }: Theme): Step {
+  const behaviour = drawn(
+    answers,
+    Object.fromEntries(Object.keys(answers).map((name) => [name, 0])) as Draws<Behaviour>,
+  );
+  return { kind: 'say', target: 0, behaviour };
+}
+
 /** Scenarios of up to `most` steps. */
 export function scenarios(most: number): fc.Arbitrary<Scenario> {
   return fc
@@ -135,12 +142,17 @@ export function scenarios(most: number): fc.Arbitrary<Scenario> {
       chance: fc.nat({ max: 1_000_000 }),
       targets: fc.constantFrom(...TARGETS),
       tight: fc.nat({ max: 9 }).map((n) => n === 9),
+      bundle: fc.constantFrom(...BUNDLES),
       requests: uses(REQUESTS, ['held']),
       answers: uses(ANSWERS, ['control']),
       steps: fc.array(rawStep, { minLength: 1, maxLength: most, size: 'max' }),
     })
-    .map(({ steps, requests, answers, ...rest }) => ({
-      ...rest,
-      steps: steps.map((raw) => stepOf({ requests, answers }, raw)),
-    }));
+    .map(({ steps, bundle, requests, answers, ...rest }) => {
+      const theme = { requests: { ...requests, ...bundle.requests }, answers: { ...answers, ...bundle.answers } };
+      return {
+        ...rest,
+        targets: bundle.targets ?? rest.targets,
+        steps: [begin(theme), ...steps.map((raw) => stepOf(theme, raw))],
+      };
+    });
 }

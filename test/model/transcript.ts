@@ -2,7 +2,7 @@
 
 import { type Fields, fieldOf } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord, Watcher } from './records.ts';
-import { HOST } from './vocabulary.ts';
+import { HOST } from './routes.ts';
 
 /** Fields of the gateway's requests that say nothing about the scenario. */
 const USUAL = ['host', 'via', 'x-request-id', 'x-real-ip', 'forwarded', 'content-type', 'x-secret'];

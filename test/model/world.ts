@@ -27,10 +27,11 @@ import { configOf } from '../helpers/config.ts';
 import { ModelClient } from './client.ts';
 import { Origin } from './origin.ts';
 import type { ClientRecord, ExchangeRecord, Purged, Watcher } from './records.ts';
+import { CONFIG, HOST, rulesOf } from './routes.ts';
 import { urlOf } from './rules.ts';
 import { httpDate } from './running.ts';
 import type { Scenario, Step } from './scenario.ts';
-import { ANSWERS, type Asked, type Behaviour, CONFIG, HOST, rulesOf } from './vocabulary.ts';
+import { ANSWERS, type Asked, type Behaviour } from './vocabulary.ts';
 
 const WORKERS = 2;
 const ARENA_BYTES = 64 * 2 ** 20;
