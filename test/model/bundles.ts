@@ -37,4 +37,13 @@ export const BUNDLES: readonly {
       ],
     },
   },
+  {
+    requests: {
+      selecting: ['de', 'en', 'de, en;q=0.5', 'en;q=0.4, de;q=0.4', 'fr, de;q=0.5', '*'].map((text) => [
+        'accept-language',
+        text,
+      ]),
+    },
+    answers: { language: ['liked', 'liked', 'fixed'], vary: ['accept-language'] },
+  },
 ];

@@ -6,7 +6,7 @@ import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './routes.ts';
-import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
+import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesExactly } from './rules.ts';
 import { confirms, contradicts, isPart, repeatsValidator, type State, stateAfter } from './states.ts';
 
 /** Lifetimes that nobody can read in two ways. */
@@ -214,7 +214,7 @@ function keyOfClient(client: ClientRecord): string {
 /** Whether this is the response that the request selects. */
 function selects(client: ClientRecord, { kept, exchange }: State): boolean {
   if (keyOfClient(client) !== keyOfClient(exchange.client)) return false;
-  return variesBetween(kept.fields, client.fields, exchange.client.fields, rulesOf(client.target)) === null;
+  return variesExactly(kept.fields, client.fields, exchange.client.fields, rulesOf(client.target)) === null;
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');

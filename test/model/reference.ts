@@ -17,6 +17,7 @@ import {
   tagsOf,
   urlOf,
   variesBetween,
+  variesExactly,
   varyNames,
   withheldFields,
 } from './rules.ts';
@@ -32,6 +33,7 @@ const CARRIED = [
   'last-modified',
   'expires',
   'cdn-cache-control',
+  'content-language',
   'surrogate-key',
   'cache-tag',
   'set-cookie',
@@ -132,7 +134,7 @@ export class Reference {
       const { control, identity, condition, range, body } = asker.asked;
       if (control.length + identity.length + range.length + body.length > 0 || condition !== 'none') continue;
       if (keyOf(asker) !== key) continue;
-      if (variesBetween(kept.fields, asker.fields, client.fields, rules) !== null) continue;
+      if (variesExactly(kept.fields, asker.fields, stored.client.fields, rules) !== null) continue;
       const gone = [404, 410].includes(message.status) && message.status !== kept.status;
       if (gone || (message.status === 200 && contradicts(message, state))) return { n: message.n, gone, atMs: headMs };
     }
@@ -183,7 +185,8 @@ export class Reference {
       const here = `message ${message.n}, which client ${reader.n} gets,`;
       if (keyOf({ ...exchange.client, method: keyedAs(exchange, reader) }) !== keyOf(reader))
         return `${here} answers another key`;
-      const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields, rules);
+      const earlier = chain.slice(0, i).map((before) => before.exchange.client.fields);
+      const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields, rules, earlier);
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
       if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
         return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
@@ -239,7 +242,7 @@ function judgePassed(client: ClientRecord, answer: AnswerRecord, { exchange, mes
       return 'a 304 to a question that the client did not ask';
   }
   for (const name of [...CARRIED, 'content-range'])
-    if (!sameLines(name, answer.fields, message.fields)) return `another ${name}`;
+    if (!isLeftOut(name, status) && !sameLines(name, answer.fields, message.fields)) return `another ${name}`;
   return null;
 }
 
@@ -272,7 +275,8 @@ function judgeCarried(answer: AnswerRecord, kept: Kept, own: boolean): string | 
     if (leaked !== undefined) return `the field ${leaked}, which is not for others (5.2.2.4, 5.2.2.7)`;
   }
   for (const name of CARRIED) {
-    if (withheld.includes(name) || sameLines(name, answer.fields, kept.fields)) continue;
+    if (withheld.includes(name) || isLeftOut(name, answer.status) || sameLines(name, answer.fields, kept.fields))
+      continue;
     return `another ${name} than the response has`;
   }
   return null;
@@ -300,3 +304,6 @@ function keyedAs({ method, client, target, message }: ExchangeRecord, reader: Cl
   const told = fieldOf(message?.fields ?? [], 'content-location');
   return method === 'POST' && isRead && told === target ? 'GET' : client.method;
 }
+
+/** A 304 says nothing about the representation but what tells it from others (RFC 9110 15.4.5). */
+const isLeftOut = (name: string, status: number): boolean => status === 304 && name === 'content-language';

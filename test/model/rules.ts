@@ -224,9 +224,43 @@ export function varyNames(fields: Fields): string[] {
 }
 
 /** Whether two requests select the same response by its Vary (RFC 9111 4.1); the name that tells them apart, or null. */
-export function variesBetween(fields: Fields, a: Fields, b: Fields, rules: RouteRules): string | null {
+export function variesExactly(fields: Fields, a: Fields, b: Fields, rules: RouteRules): string | null {
   const names = [...varyNames(fields), ...rules.vary];
   return names.find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+}
+
+/**
+ * The same, where a response in a language that request `b` likes as well as any may answer it in place of its own (4.1), and
+ * so may the language that the origin chose for the same words `earlier`.
+ */
+export function variesBetween(
+  fields: Fields,
+  a: Fields,
+  b: Fields,
+  rules: RouteRules,
+  earlier: readonly Fields[],
+): string | null {
+  const languages = fieldsOf(fields, 'content-language');
+  const words = selecting('accept-language', b);
+  const isChosen = earlier.some((one) => selecting('accept-language', one) === words);
+  const isLiked = languages.length === 1 && (isChosen || likesBest(b, languages[0] as string));
+  const names = [...varyNames(fields), ...rules.vary].filter((name) => name !== 'accept-language' || !isLiked);
+  return names.find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+}
+
+/** Whether no language that Accept-Language names has more weight than this one (RFC 9110 12.5.4, RFC 4647 3.3.1). */
+export function likesBest(requestFields: Fields, language: string): boolean {
+  const weighed = fieldsOf(requestFields, 'accept-language')
+    .flatMap((line) => members(line.toLowerCase()))
+    .map((member) => {
+      const [range = '', weight = 'q=1'] = member.split(';').map((part) => part.trim());
+      return { range, weight: Number(weight.slice(2)) };
+    });
+  if (weighed.length === 0) return true;
+  const matching = weighed.filter(({ range }) => range === language || language.startsWith(`${range}-`));
+  const own = matching.length > 0 ? matching : weighed.filter(({ range }) => range === '*');
+  const weight = Math.max(0, ...own.map((one) => one.weight));
+  return weight > 0 && weighed.every((other) => other.weight <= weight);
 }
 
 /** A field's value; what may be written in several ways reads the same: spaces in lists, order and case of preferences. */

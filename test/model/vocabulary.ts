@@ -68,6 +68,8 @@ export interface Behaviour {
   readonly date: 'sent' | 'asked' | 'none' | 'garbage' | number;
   readonly validators: 'etag' | 'etag and date' | 'weak' | 'date' | 'none' | 'bare';
   readonly vary: string | null;
+  /** It has the target in German and English: what the client likes better, or always the first. */
+  readonly language: 'none' | 'liked' | 'fixed';
   readonly more: Fields;
   /** Of a representation that is made from now on. */
   readonly bytes: number;
@@ -138,6 +140,9 @@ export const REQUESTS: Words<Asked> = {
     ['accept-language', 'en, de;q=0.5'],
     ['accept-language', 'DE;q=0.5,en'],
     ['accept-language', 'de', 'accept-language', 'en'],
+    ['accept-language', 'en-GB, *;q=0.1'],
+    ['accept-language', '*'],
+    ['accept-language', 'fr, de;q=0.5, en;q=0.4'],
     ['x-tenant', 'one'],
     ['x-tenant', 'two'],
     ['x-tenant', ''],
@@ -206,6 +211,7 @@ export const ANSWERS: Words<Behaviour> = {
   date: ['sent', 'asked', -5, 5, 'none', 'garbage'],
   validators: ['etag', 'etag and date', 'weak', 'date', 'none', 'bare'],
   vary: [null, 'accept-language', 'Accept-Language, X-Tenant', 'x-tenant', '*', 'cookie'],
+  language: ['none', 'liked', 'fixed'],
   more: [
     [],
     ['set-cookie', 'session=ann'],
