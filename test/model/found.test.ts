@@ -149,6 +149,51 @@ const rare: readonly Row[] = [
     ask({ selecting: ['accept-language', 'en'] }),
     goOn,
   ],
+  [
+    'the rest of a part is asked for, and what comes of it is whole for all',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] }), ask(), ask({}, 1), ask({ method: 'HEAD' })],
+    ask({ range: ['range', 'bytes=0-1,200-,-1'] }),
+  ],
+  [
+    'a part of what has changed is joined to nothing',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] }), { kind: 'change', target: 0 } satisfies Step],
+    ...[ask({ range: ['range', 'bytes=0-9'] }), ask(), ask({ range: ['range', 'bytes=5-'] })],
+  ],
+  [
+    'HEAD shows that there is something else now',
+    A,
+    ...[
+      say(control('max-age=60')),
+      ask(),
+      { kind: 'change', target: 0 } satisfies Step,
+      ask({ method: 'HEAD', control: ['cache-control', 'no-cache'] }),
+    ],
+    ask(),
+  ],
+  [
+    'a soft purge by tag leaves what stands in for a failure',
+    A,
+    say({ more: ['surrogate-key', 'one two'] }),
+    ...[ask(), pass(1), { ...purge, what: { tag: 'two' }, soft: true }, pass(1), say({ failure: 'reset' }), ask()],
+  ],
+  [
+    'QUERY is answered by what it asks',
+    ['/query/a'],
+    ...[
+      ask({ method: 'QUERY', body: 'one' }),
+      ask({ method: 'QUERY', body: 'two' }),
+      ask({ method: 'QUERY', body: 'one' }),
+    ],
+    ...[ask(), ask({ method: 'POST', body: 'one' })],
+  ],
+  [
+    'what answers a POST at its own URL answers GET, and not once that URL is purged',
+    A,
+    say({ more: ['content-location', '/plain/a'] }),
+    ...[ask({ method: 'POST' }), pass(1), ask(), purge, pass(1), ask()],
+  ],
 ];
 
 for (const [what, targets, ...steps] of [...found, ...rare]) {
