@@ -6,6 +6,7 @@ import type { CacheRules } from '../config/config.ts';
 import type { RequestHead } from '../http/request.ts';
 import { missingOf, storedRanges } from '../policy/parts.ts';
 import { mayServe } from '../policy/serving.ts';
+import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Reason } from '../tables/reasons.ts';
 import type { Exchange, Forward } from './exchange.ts';
@@ -37,6 +38,8 @@ export function lookAtPart(
     const why = verdict.reason.startsWith('request-') ? 'request' : 'stale';
     return { take: 'forward', why, reason: verdict.reason };
   }
+  // Whoever has it already needs no more of it than the part holds (RFC 9111 4.3.2): deliver says so.
+  if (clientNotModified(stored.head, request.fields)) return { take: 'hit' };
   if (request.method !== 'GET') return { take: 'forward', why: 'partial', reason: '' };
   if (storedRanges(stored.head, request.fields) !== null) return { take: 'hit' };
   const missing = missingOf(stored.head, request.fields, rules.maxObjectBytes);

@@ -5,8 +5,7 @@ import { Readable } from 'node:stream';
 import type { Fields } from '../../gateway/http/fields.ts';
 import type { Downstream } from '../../gateway/request/downstream.ts';
 import type { ClientRecord, Watcher } from './records.ts';
-import { httpDate } from './running.ts';
-import { type Asked, HOST } from './vocabulary.ts';
+import { HOST } from './routes.ts';
 
 /** What it needs of the world around it. */
 export interface Around {
@@ -38,13 +37,13 @@ export class ModelClient implements Downstream {
   #ending = false;
 
   constructor(record: ClientRecord, around: Around) {
-    const { bodyBytes, slow } = record.asked;
+    const { body, slow } = record.asked;
     this.record = record;
     this.method = record.method;
     this.target = record.target;
-    const framing = bodyBytes === 0 ? [] : ['content-length', String(bodyBytes)];
+    const framing = body === '' ? [] : ['content-length', String(body.length)];
     this.fields = ['host', HOST, ...record.fields, ...framing];
-    this.body = bodyBytes === 0 ? null : Readable.from([Buffer.alloc(bodyBytes, 'b')], { objectMode: false });
+    this.body = body === '' ? null : Readable.from([Buffer.from(body)], { objectMode: false });
     this.receivedMs = record.atMs;
     this.#around = around;
     this.#reads = !slow;
@@ -116,48 +115,4 @@ export class ModelClient implements Downstream {
     if (end === 'left') tell();
     else queueMicrotask(tell);
   }
-}
-
-/** The validators that the upstream has for a target when it is asked for. */
-interface Has {
-  readonly etag: string;
-  readonly modified: string;
-}
-
-function conditionFields(condition: Asked['condition'], has: Has, nowMs: number): Fields {
-  const fields: Readonly<Record<Asked['condition'], Fields>> = {
-    none: [],
-    etag: ['if-none-match', has.etag],
-    'weak etag': ['if-none-match', `W/${has.etag}`],
-    'other etag': ['if-none-match', '"v0"'],
-    'two etags': ['if-none-match', `"v0", ${has.etag}`],
-    any: ['if-none-match', '*'],
-    'since now': ['if-modified-since', httpDate(nowMs)],
-    'since long ago': ['if-modified-since', httpDate(0)],
-    match: ['if-match', has.etag],
-  };
-  return fields[condition];
-}
-
-function ifRangeFields(ifRange: Asked['ifRange'], has: Has): Fields {
-  const fields: Readonly<Record<Asked['ifRange'], Fields>> = {
-    none: [],
-    etag: ['if-range', has.etag],
-    'weak etag': ['if-range', `W/${has.etag}`],
-    'other etag': ['if-range', '"v0"'],
-    date: ['if-range', has.modified],
-  };
-  return fields[ifRange];
-}
-
-/** The fields of a request as the vocabulary describes it. */
-export function fieldsOfAsked(asked: Asked, has: Has, nowMs: number): Fields {
-  return [
-    ...asked.control,
-    ...conditionFields(asked.condition, has, nowMs),
-    ...asked.range,
-    ...(asked.range.length === 0 ? [] : ifRangeFields(asked.ifRange, has)),
-    ...asked.identity,
-    ...asked.selecting,
-  ];
 }

@@ -21,7 +21,7 @@ const say = (behaviour: Partial<Behaviour>): Step => ({
 const pass = (ms: number): Step => ({ kind: 'pass', ms });
 const askFor = (target: number): Step => ({ kind: 'ask', target, worker: 0, asked: plainest(REQUESTS) });
 const goOn: Step = { kind: 'go-on', which: 0 };
-const purge: Step = { kind: 'purge', target: 0, worker: 0 };
+const purge: Step = { kind: 'purge', what: 'url', target: 0, soft: false, worker: 0 };
 const control = (value: string): Partial<Behaviour> => ({ control: ['cache-control', value] });
 
 type Row = readonly [what: string, targets: readonly string[], ...steps: Step[]];
@@ -93,6 +93,23 @@ const found: readonly Row[] = [
     A,
     ...[ask(), pass(6_000), ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
   ],
+  [
+    'an answer to one with credentials threw away what everybody had',
+    A,
+    ...[ask(), pass(6_000), { kind: 'change', target: 0 } satisfies Step],
+    ...[ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
+  ],
+  [
+    'what several soft purges within one millisecond made stale was fresh until the next',
+    A,
+    ...[ask(), { ...purge, soft: true }, { ...purge, soft: true }, ask()],
+  ],
+  [
+    'a condition that a stored part answers was dropped, and the rest fetched for who had it all',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] })],
+    ...[ask({ condition: 'etag', range: ['range', 'bytes=0-4'] }), ask({ condition: 'etag' })],
+  ],
 ];
 
 const rare: readonly Row[] = [
@@ -163,6 +180,51 @@ const rare: readonly Row[] = [
     ask({ held: 'head', selecting: ['accept-language', 'de'] }),
     ask({ selecting: ['accept-language', 'en'] }),
     goOn,
+  ],
+  [
+    'the rest of a part is asked for, and what comes of it is whole for all',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] }), ask(), ask({}, 1), ask({ method: 'HEAD' })],
+    ask({ range: ['range', 'bytes=0-1,200-,-1'] }),
+  ],
+  [
+    'a part of what has changed is joined to nothing',
+    A,
+    ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] }), { kind: 'change', target: 0 } satisfies Step],
+    ...[ask({ range: ['range', 'bytes=0-9'] }), ask(), ask({ range: ['range', 'bytes=5-'] })],
+  ],
+  [
+    'HEAD shows that there is something else now',
+    A,
+    ...[
+      say(control('max-age=60')),
+      ask(),
+      { kind: 'change', target: 0 } satisfies Step,
+      ask({ method: 'HEAD', control: ['cache-control', 'no-cache'] }),
+    ],
+    ask(),
+  ],
+  [
+    'a soft purge by tag leaves what stands in for a failure',
+    A,
+    say({ more: ['surrogate-key', 'one two'] }),
+    ...[ask(), pass(1), { ...purge, what: { tag: 'two' }, soft: true }, pass(1), say({ failure: 'reset' }), ask()],
+  ],
+  [
+    'QUERY is answered by what it asks',
+    ['/query/a'],
+    ...[
+      ask({ method: 'QUERY', body: 'one' }),
+      ask({ method: 'QUERY', body: 'two' }),
+      ask({ method: 'QUERY', body: 'one' }),
+    ],
+    ...[ask(), ask({ method: 'POST', body: 'one' })],
+  ],
+  [
+    'what answers a POST at its own URL answers GET, and not once that URL is purged',
+    A,
+    say({ more: ['content-location', '/plain/a'] }),
+    ...[ask({ method: 'POST' }), pass(1), ask(), purge, pass(1), ask()],
   ],
 ];
 

@@ -2,12 +2,12 @@
 // in for failures, ask with validators, refresh what it gives stale, ask once for what many want, keep nobody waiting for
 // nothing. It looks only at plain requests and plain answers, where nobody could doubt it.
 
-import { type Fields, fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
-import { confirms, type State, stateAfter } from './chain.ts';
+import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
-import { directives, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesBetween } from './rules.ts';
-import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './vocabulary.ts';
+import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './routes.ts';
+import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesExactly } from './rules.ts';
+import { confirms, contradicts, isPart, repeatsValidator, type State, stateAfter } from './states.ts';
 
 /** Lifetimes that nobody can read in two ways. */
 const CLEAR =
@@ -51,8 +51,7 @@ export class Liveness {
     const [only] = url.exchanges;
     const cold = url.exchanges.length === 1 && only?.state === 'asked' && isPlain(only.client);
     if (cold && isPlain(client) && !this.#reference.isPurgedSince(client.target, only.client.atMs)) {
-      if (keyOf(client.target, client.fields, rulesOf(client.target)) === keyOfClient(only.client))
-        this.#mustJoin.add(client);
+      if (keyOf(client) === keyOfClient(only.client)) this.#mustJoin.add(client);
     }
     const sure = url.sure;
     const stored = sure?.at(-1);
@@ -84,12 +83,12 @@ export class Liveness {
   }
 
   headCame(exchange: ExchangeRecord): void {
-    if (!this.#changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
+    if (!changesNothing(exchange)) this.#urlOf(exchange.target).sure = null;
   }
 
   exchangeEnded(exchange: ExchangeRecord): void {
     const url = this.#urlOf(exchange.target);
-    if (!this.#changesNothing(exchange))
+    if (!changesNothing(exchange))
       url.sure = url.beside.has(exchange) ? null : this.#storedBy(exchange, url.before.get(exchange) ?? null);
   }
 
@@ -110,7 +109,7 @@ export class Liveness {
       if (may === 'while-revalidate') this.#gotStale.push(client);
     }
     const must = this.#mustHit.get(client);
-    if (must !== undefined && answer.status !== 416 && !isSame(must, chain))
+    if (must !== undefined && answer.status !== 416 && numbers(must) !== numbers(chain))
       return `message ${numbers(must)} is stored and answers this request`;
     const stale = this.#haveStale.get(client)?.at(-1);
     const failed = chain.length === 0 || (chain.length === 1 && ERRORS.includes(answer.status));
@@ -142,7 +141,8 @@ export class Liveness {
     for (const client of this.#gotStale.splice(0)) {
       const isFetched = this.#urlOf(client.target).exchanges.some(
         ({ method, seq, endSeq, endMs }) =>
-          method === 'GET' && (seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS),
+          method === (client.method === 'HEAD' ? 'GET' : client.method) &&
+          (seq > client.seq || endSeq === 0 || endMs > client.atMs - FAILED_MS),
       );
       if (!isFetched) return `client ${client.n} got something stale that nobody fetches anew (RFC 5861 3)`;
     }
@@ -158,73 +158,78 @@ export class Liveness {
     return made;
   }
 
-  /** It leaves what is stored as it is: other methods, failures, errors that nobody waits for, what is for one client only. */
-  #changesNothing(exchange: ExchangeRecord): boolean {
-    const { method, headSeq, message, client, target } = exchange;
-    if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
-    if (message.status >= 500 && client.answer !== null) return true;
-    const before = this.#urlOf(target).before.get(exchange)?.at(-1) ?? null;
-    const after = stateAfter(message.status === 304 ? before : null, exchange, message);
-    // A 304 about something else says that what is stored is not what the origin has.
-    if (message.status === 304 && (before === null || !confirms(after, before))) return false;
-    const may = (requestFields: Fields): boolean =>
-      mustNotStore({ ...after.kept, requestFields }, method, rulesOf(target)) === null;
-    return method === 'GET' && !may(client.fields) && may([]);
-  }
-
   /** What is stored for certain after this exchange, which ran alone. */
   #storedBy(exchange: ExchangeRecord, before: readonly State[] | null): readonly State[] | null {
     const { client, message, state, method, target } = exchange;
-    if (state !== 'ended' || message === null || method !== 'GET' || !isPlain(client)) return null;
+    const updates = method === 'HEAD' && message?.status === 200;
+    if (state !== 'ended' || message === null || !(method === 'GET' || updates) || !isPlain(client, method))
+      return null;
     if (this.#reference.isPurgedSince(target, client.atMs)) return null;
-    const base = message.status === 304 ? (before?.at(-1) ?? null) : null;
-    if (message.status === 304 && (base === null || !selects(client, base))) return null;
+    // What the client got whole out of parts is whole from then on.
+    const completed = isPart(message)
+      ? (this.#reference.chainOf(client.answer?.fields ?? []) ?? []).slice(0, -1)
+      : null;
+    if (completed !== null && (client.answer?.status !== 200 || completed.length === 0)) return null;
+    const held = completed ?? (message.status === 304 || updates ? before : null);
+    const base = held?.at(-1) ?? null;
+    if ((message.status === 304 || updates) && (base === null || !selects(client, base))) return null;
+    if (updates && base !== null && (contradicts(message, base) || !repeatsValidator(message, base))) return null;
     const after = stateAfter(base, exchange, message);
-    if (base !== null && !confirms(after, base)) return null;
+    // Under another Vary it may be gone.
+    if (updates && fieldsOf(message.fields, 'vary').join() !== fieldsOf(base?.kept.fields ?? [], 'vary').join())
+      return null;
+    if (base !== null && message.status === 304 && !confirms(after, base)) return null;
     const { kept } = after;
     const rules = rulesOf(target);
     // Beyond cache.variants nothing more is stored, and old ones count until they are seen to be gone.
-    const variants = this.#urlOf(target).exchanges.filter((other) => hasField(other.message?.fields ?? [], 'vary'));
+    const variants = this.#urlOf(target).exchanges.filter(
+      (other) => hasField(other.message?.fields ?? [], 'vary') || rules.vary.length > 0,
+    );
     const isClear =
       variants.length <= VARIANTS &&
+      !hasField(kept.fields, 'cdn-cache-control') &&
+      !hasField(kept.fields, 'sluice-cache-control') &&
       CLEAR.test(fieldsOf(kept.fields, 'cache-control').join(', ')) &&
       CLEAR_STATUSES.includes(kept.status) &&
       !hasField(kept.fields, 'set-cookie') &&
       message.whole.length <= MAX_OBJECT_BYTES &&
-      mustNotStore(kept, method, rules) === null;
+      mustNotStore(kept, 'GET', rules) === null;
     const isUseful = lifetime(kept, rules, kept.headMs).least > 1 || (fieldOf(kept.fields, 'etag') ?? '').endsWith('"');
     // Without a lifetime of anybody's it may be kept, but need not.
-    const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || directives(kept.fields).size > 0;
-    return isClear && isUseful && isTimed ? [...(base === null ? [] : (before ?? [])), after] : null;
+    const isTimed = lifetime(kept, rules, kept.headMs).source !== 'none' || controlOf(kept.fields).size > 0;
+    return isClear && isUseful && isTimed ? [...(held ?? []), after] : null;
   }
 }
 
+/** It leaves what is stored as it is: other methods, failures without a head, and errors that nobody waits for. */
+function changesNothing({ method, headSeq, message, client }: ExchangeRecord): boolean {
+  if ((method !== 'GET' && method !== 'HEAD') || headSeq === 0 || message === null) return true;
+  return message.status >= 500 && client.answer !== null;
+}
+
 function keyOfClient(client: ClientRecord): string {
-  return keyOf(client.target, client.fields, rulesOf(client.target));
+  return keyOf(client);
 }
 
 /** Whether this is the response that the request selects. */
 function selects(client: ClientRecord, { kept, exchange }: State): boolean {
   if (keyOfClient(client) !== keyOfClient(exchange.client)) return false;
-  return variesBetween(kept.fields, client.fields, exchange.client.fields) === null;
+  return variesExactly(kept.fields, client.fields, exchange.client.fields, rulesOf(client.target)) === null;
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');
 
-/** The same body, as the same message left it. A 304 may have been about the response from before the last 304. */
-function isSame(a: readonly State[], b: readonly State[]): boolean {
-  return a[0]?.message === b[0]?.message && a.at(-1)?.message === b.at(-1)?.message;
-}
-
 /** What the store can answer if it holds it: nothing in the request speaks against it. */
 function isSimple({ asked, target }: ClientRecord): boolean {
-  const { method, control, condition, identity, bodyBytes } = asked;
+  const { method, control, condition, identity, body } = asked;
   const reads = method === 'GET' || method === 'HEAD';
-  return reads && control.length + identity.length + bodyBytes === 0 && condition !== 'match' && !rulesOf(target).off;
+  const { off, deaf } = rulesOf(target);
+  const isSilent = control.length === 0 || deaf;
+  return reads && isSilent && identity.length + body.length === 0 && condition !== 'match' && !off;
 }
 
-/** The plainest GET. */
-function isPlain(client: ClientRecord): boolean {
+/** The plainest GET, or HEAD. */
+function isPlain(client: ClientRecord, wanted: 'GET' | 'HEAD' = 'GET'): boolean {
   const { method, condition, range } = client.asked;
-  return isSimple(client) && method === 'GET' && condition === 'none' && range.length === 0;
+  return isSimple(client) && method === wanted && condition === 'none' && range.length === 0;
 }

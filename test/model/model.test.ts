@@ -14,4 +14,5 @@ test('nothing is served that must not be, and what must be served is', async (t)
   const { runs, found } = await search({ seed: SEED, runs: RUNS, steps: 30, mostMs: MOST_MS });
   t.diagnostic(`${runs} scenarios`);
   assert.equal(found, null, `\n${found}`);
+  assert.ok(runs >= 100, `only ${runs} scenarios in ${MOST_MS} ms`);
 });

@@ -8,9 +8,9 @@ import { fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
 import { Liveness } from './liveness.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord, Watcher } from './records.ts';
 import { Reference } from './reference.ts';
+import { rulesOf } from './routes.ts';
 import { type Scenario, scenarios } from './scenario.ts';
-import { describeStep, Transcript } from './transcript.ts';
-import { rulesOf } from './vocabulary.ts';
+import { Transcript } from './transcript.ts';
 import { config, World } from './world.ts';
 
 /** The fields by which one client's request could be told from another's. */
@@ -80,9 +80,19 @@ function misForwarded({ client, method, target, fields }: ExchangeRecord): strin
   if (method !== client.method && !isRefresh) return `${method} for a ${client.method}`;
   if (target !== client.target) return `${target} for ${client.target}`;
   const wishes = fieldOf(client.fields, 'cache-control') ?? '';
-  if (wishes.includes('only-if-cached') && client.answer === null && method === 'GET' && !rulesOf(target).off)
-    if (fieldOf(client.fields, 'if-match') === undefined && client.asked.bodyBytes === 0)
+  if (
+    wishes.includes('only-if-cached') &&
+    client.answer === null &&
+    method === 'GET' &&
+    !rulesOf(target).off &&
+    !rulesOf(target).deaf
+  )
+    if (fieldOf(client.fields, 'if-match') === undefined && client.asked.body === '')
       return 'only-if-cached in the request (5.2.1.7)';
+  const range = fieldOf(fields, 'range');
+  const asksForRest = method === 'GET' && (fieldOf(fields, 'if-range') ?? '').startsWith('"');
+  if (range !== undefined && range !== fieldOf(client.fields, 'range') && !asksForRest)
+    return `${range}, which the client did not ask for, without a strong If-Range (RFC 9110 13.1.5)`;
   for (const name of IDENTITY)
     if (fieldsOf(fields, name).join() !== fieldsOf(client.fields, name).join()) return `another ${name}`;
   return null;
@@ -118,7 +128,7 @@ async function walk(scenario: Scenario, config: Config, transcript: Transcript):
   };
   let why: string | null = null;
   for (const step of scenario.steps) {
-    why = await take(describeStep(step, scenario.targets), () => world.step(step));
+    why = await take(world.describe(step), () => world.step(step));
     if (why !== null) break;
   }
   why ??= await take('everything held goes on', () => world.finish());

@@ -6,8 +6,9 @@ import type { Fields } from '../../gateway/http/fields.ts';
 import { fieldOf } from '../../gateway/http/fields.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
 import type { ClientRecord, ExchangeRecord, MessageRecord } from './records.ts';
+import { likesBest } from './rules.ts';
 import { DATE_WHEN_SENT, httpDate, Running, type Around as Surroundings } from './running.ts';
-import { hasItAlready, partsOf, sameAsIfRange } from './selected.ts';
+import { hasItAlready, type Part, partsOf, sameAsIfRange } from './selected.ts';
 import { ANSWERS, type Behaviour, plainest } from './vocabulary.ts';
 
 /** What the origin has at a target. */
@@ -130,17 +131,22 @@ export class Origin {
   #message(n: number, outgoing: Outgoing, behaviour: Behaviour, cut: boolean): MessageRecord {
     const { method, path, fields: asked } = outgoing;
     const has = behaviour.volatile ? this.change(path) : this.#at(path);
-    const head = this.#head(n, behaviour, has);
+    const head = this.#head(n, behaviour, has, asked);
     let { status } = behaviour;
     let body = has.whole;
     const more: string[] = [];
-    const reads = method === 'GET' || method === 'HEAD';
+    const reads = ['GET', 'HEAD', 'QUERY'].includes(method);
     if (reads && status === 200 && behaviour.notModified !== 'never' && hasItAlready(asked, head)) {
       return { n, status: 304, fields: notModifiedFields(head, behaviour), whole: has.whole, body: empty, cutAt: null };
     }
-    const [part, ...others] = partsOf(asked, has.whole.length);
+    const parts = partsOf(asked, has.whole.length);
     const partial = method === 'GET' && status === 200 && behaviour.ranges && sameAsIfRange(asked, head);
-    if (partial && part !== undefined && others.length === 0) {
+    const [part, ...others] = parts === null || parts === 'none' ? [] : parts;
+    if (partial && part !== undefined && others.length > 0) {
+      status = 206;
+      body = multipart([part, ...others], has.whole);
+      head[1] = `multipart/byteranges; boundary=${BOUNDARY}`;
+    } else if (partial && part !== undefined) {
       status = 206;
       body = has.whole.subarray(part.first, part.last + 1);
       more.push('content-range', `bytes ${part.first}-${part.last}/${has.whole.length}`);
@@ -152,26 +158,44 @@ export class Origin {
     return { n, status, fields: [...head, ...more], whole: has.whole, body, cutAt };
   }
 
-  #head(n: number, behaviour: Behaviour, has: Representation): string[] {
+  #head(n: number, behaviour: Behaviour, has: Representation, asked: Fields): string[] {
     const { control, age, date, validators, vary, more } = behaviour;
     const nowMs = this.#around.now();
+    const language = languageOf(behaviour, asked);
+    const tag = `v${has.version}${language === null ? '' : `-${language}`}`;
     const head = ['content-type', 'text/plain', `x-m${n}`, '1', 'x-secret', `s${n}`];
     if (date === 'garbage') head.push('date', 'yesterday');
     else if (date === 'sent') head.push('date', DATE_WHEN_SENT);
     else if (date !== 'none') head.push('date', httpDate(nowMs + (date === 'asked' ? 0 : date * 1000)));
     head.push(...control.map((text) => (text.startsWith('@') ? httpDate(nowMs + Number(text.slice(1)) * 1000) : text)));
     if (age !== null) head.push('age', age);
-    if (validators === 'etag' || validators === 'etag and date') head.push('etag', `"v${has.version}"`);
-    if (validators === 'weak') head.push('etag', `W/"v${has.version}"`);
-    if (validators === 'bare') head.push('etag', `v${has.version}`);
+    if (validators === 'etag' || validators === 'etag and date') head.push('etag', `"${tag}"`);
+    if (validators === 'weak') head.push('etag', `W/"${tag}"`);
+    if (validators === 'bare') head.push('etag', tag);
     if (validators === 'date' || validators === 'etag and date') head.push('last-modified', httpDate(has.modifiedMs));
     if (vary !== null) head.push('vary', vary);
+    if (language !== null) head.push('content-language', language);
     head.push(...more);
     return head;
   }
 }
 
 const empty = Buffer.alloc(0);
+
+function languageOf({ language }: Behaviour, asked: Fields): 'de' | 'en' | null {
+  if (language === 'none') return null;
+  return language === 'liked' && !likesBest(asked, 'de') && likesBest(asked, 'en') ? 'en' : 'de';
+}
+const BOUNDARY = 'of-the-origin';
+
+/** Several parts as one body (RFC 9110 14.6). */
+function multipart(parts: readonly Part[], whole: Buffer): Buffer {
+  const pieces = parts.flatMap(({ first, last }) => [
+    Buffer.from(`\r\n--${BOUNDARY}\r\ncontent-range: bytes ${first}-${last}/${whole.length}\r\n\r\n`),
+    whole.subarray(first, last + 1),
+  ]);
+  return Buffer.concat([...pieces, Buffer.from(`\r\n--${BOUNDARY}--\r\n`)]);
+}
 
 /** Bytes that tell target, version and place. */
 function contentOf(target: string, version: number, bytes: number): Buffer {

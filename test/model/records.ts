@@ -64,9 +64,19 @@ export interface MessageRecord {
   readonly cutAt: number | null;
 }
 
-/** null = everything was purged; else this URL. */
+/** What a purge names. */
+export type Purged =
+  | { readonly kind: 'all' }
+  /** This URL, or what begins with the URL of this path. */
+  | { readonly kind: 'url' | 'prefix'; readonly target: string }
+  | { readonly kind: 'tag'; readonly tag: string };
+
 export interface PurgeRecord {
-  readonly target: string | null;
+  readonly what: Purged;
+  /** Stale from then on, in place of gone. */
+  readonly soft: boolean;
+  /** Whose unsafe request it was; null = an operator's. */
+  readonly by: ClientRecord | null;
   readonly atMs: number;
   readonly seq: number;
 }

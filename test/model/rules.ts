@@ -3,7 +3,7 @@
 // be, not what is best.
 
 import { type Fields, fieldOf, fieldsOf } from '../../gateway/http/fields.ts';
-import type { RouteRules } from './vocabulary.ts';
+import { type RouteRules, rulesOf } from './routes.ts';
 
 /** A stored response as it is remembered: the fields after every 304, and the request and times of the last exchange. */
 export interface Kept {
@@ -16,8 +16,10 @@ export interface Kept {
   readonly headMs: number;
 }
 
+export type Directives = ReadonlyMap<string, readonly (string | null)[]>;
+
 /** Directives of all Cache-Control lines by lower-case name, each with its values in order; null = without one. */
-export function directives(fields: Fields): ReadonlyMap<string, readonly (string | null)[]> {
+export function directives(fields: Fields): Directives {
   const found = new Map<string, (string | null)[]>();
   for (const member of members(fieldsOf(fields, 'cache-control').join(','))) {
     const equals = member.indexOf('=');
@@ -26,6 +28,36 @@ export function directives(fields: Fields): ReadonlyMap<string, readonly (string
     found.set(name, [...(found.get(name) ?? []), value]);
   }
   return found;
+}
+
+/** A client's directives, on a route that heeds them. */
+function wishesOf(fields: Fields, rules: RouteRules): Directives {
+  return rules.deaf ? new Map() : directives(fields);
+}
+
+/** For caches of our kind, before what is for all; ours first (the README, RFC 9213 2.2). */
+const TARGETED = ['sluice-cache-control', 'cdn-cache-control'];
+
+/**
+ * A targeted field that can be read and says something: its directives are those that count, in place of Cache-Control and
+ * Expires (RFC 9213 2.1). Null: there is none.
+ */
+function targeted(fields: Fields): Directives | null {
+  for (const name of TARGETED) {
+    const parts = fieldsOf(fields, name)
+      .join(', ')
+      .split(',')
+      .map((part) => part.trim());
+    const read = parts.map((part) => /^([a-z*][a-z0-9_.*-]*)(?:=(\d+))?(?:;\s*[a-z]+=\d+)*$/.exec(part));
+    if (parts[0] === '' || read.some((part) => part === null)) continue;
+    return new Map((read as RegExpExecArray[]).map(([, directive = '', value]) => [directive, [value ?? null]]));
+  }
+  return null;
+}
+
+/** What a response says about caching to us. */
+export function controlOf(fields: Fields): Directives {
+  return targeted(fields) ?? directives(fields);
 }
 
 /** Members of a list; commas in quotes part nothing. */
@@ -39,7 +71,7 @@ function unquoted(value: string): string {
 }
 
 /** Seconds of the first of a directive's values: not there = null, not a number = NaN. */
-function seconds(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): number | null {
+function seconds(control: Directives, name: string): number | null {
   const values = control.get(name);
   if (values === undefined) return null;
   const value = values[0] ?? '';
@@ -47,20 +79,20 @@ function seconds(control: ReadonlyMap<string, readonly (string | null)[]>, name:
 }
 
 /** Field names that `private` or `no-cache` name; empty = the directive is not there or means everything. */
-function named(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): string[] {
+function named(control: Directives, name: string): string[] {
   return (control.get(name) ?? []).flatMap((value) =>
     value === null ? [] : value.split(',').map((part) => part.trim().toLowerCase()),
   );
 }
 
 /** The directive without field names. */
-function whole(control: ReadonlyMap<string, readonly (string | null)[]>, name: string): boolean {
+function whole(control: Directives, name: string): boolean {
   return (control.get(name) ?? []).some((value) => value === null || value.trim() === '');
 }
 
 /** Fields that must not be given to others (RFC 9111 5.2.2.4, 5.2.2.7). */
 export function withheldFields(kept: Kept): string[] {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   return [...named(control, 'private'), ...named(control, 'no-cache')];
 }
 
@@ -96,8 +128,18 @@ export interface Lifetime {
   readonly least: number;
 }
 
-/** How fresh it is (RFC 9111 4.2.1). */
-export function lifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime {
+/** How fresh it is (RFC 9111 4.2.1). Something may have made it stale before its time. */
+export function lifetime(
+  kept: Kept,
+  rules: RouteRules,
+  nowMs: number,
+  staleSinceMs: number = Number.POSITIVE_INFINITY,
+): Lifetime {
+  const { source, most, least } = ownLifetime(kept, rules, nowMs);
+  return { source, most: Math.min(most, staleSinceMs - nowMs), least: Math.min(least, staleSinceMs - nowMs) };
+}
+
+function ownLifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime {
   const age = ageMs(kept, nowMs);
   const byOrigin = (ms: number): Lifetime => ({ source: 'origin', most: ms - age.least, least: ms - age.most });
   const byConfig = (ms: number): Lifetime => {
@@ -106,16 +148,18 @@ export function lifetime(kept: Kept, rules: RouteRules, nowMs: number): Lifetime
   };
   const configured = CONFIGURED.includes(kept.status);
   if (rules.ttlMs !== null && configured) return byConfig(rules.ttlMs);
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const wanted = seconds(control, 's-maxage') ?? seconds(control, 'max-age');
   if (wanted !== null) return byOrigin(Number.isNaN(wanted) ? 0 : wanted * 1000);
   const expires = fieldOf(kept.fields, 'expires');
-  if (expires !== undefined) {
+  if (expires !== undefined && targeted(kept.fields) === null) {
     const ms = Date.parse(expires);
     const isDate = /GMT$/.test(expires) && !Number.isNaN(ms);
     return byOrigin(isDate ? Math.max(0, ms - (dateOf(kept.fields) ?? kept.headMs)) : 0);
   }
   const silent = !control.has('no-cache') && !control.has('no-store') && !whole(control, 'private');
+  const negativeMs = rules.negativeMs[kept.status];
+  if (silent && negativeMs !== undefined) return byConfig(negativeMs);
   if (silent && rules.defaultTtlMs !== null && configured) return byConfig(rules.defaultTtlMs);
   if (silent && rules.heuristic > 0 && (HEURISTIC.includes(kept.status) || control.has('public'))) {
     const modifiedMs = Date.parse(fieldOf(kept.fields, 'last-modified') ?? '');
@@ -136,12 +180,15 @@ export function namesSomebody(fields: Fields, rules: RouteRules): boolean {
 
 /** Why this response must not be given to another request than the one it came for, or null (RFC 9111 3, DESIGN 5.6). */
 export function mustNotStore(kept: Kept, method: string, rules: RouteRules): string | null {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const has = (name: string): boolean => control.has(name);
   if (rules.off) return 'the route says cache: off';
-  if (method !== 'GET') return `it answered a ${method}`;
-  if (directives(kept.requestFields).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
-  // A 206 that says which part it is counts as what it is a part of (3.3).
+  if (method === 'POST' && !rules.asking.includes(method)) {
+    const byOrigin = lifetime(kept, { ...rules, ttlMs: null }, kept.headMs);
+    const isOrigins = byOrigin.source === 'origin' && byOrigin.most > 0 && kept.status === 200;
+    if (!isOrigins) return 'it answered a POST, without a lifetime of its own (RFC 9110 9.3.3)';
+  } else if (method !== 'GET' && !rules.asking.includes(method)) return `it answered a ${method}`;
+  if (wishesOf(kept.requestFields, rules).has('no-store')) return 'no-store in the request it came for (5.2.1.5)';
   if (kept.status < 200 || kept.status === 206 || kept.status === 304) return `the status ${kept.status}`;
   const understood = has('must-understand') && [...HEURISTIC, 302, 303, 307].includes(kept.status);
   if (has('must-understand') && !understood) return 'must-understand with a status that nobody understands (5.2.2.3)';
@@ -166,13 +213,54 @@ export function mustNotStore(kept: Kept, method: string, rules: RouteRules): str
   return null;
 }
 
-function varyNames(fields: Fields): string[] {
+/** What it can be purged by beside its URL (config/REFERENCE.md, routes[].cache.tags). */
+export function tagsOf(fields: Fields): string[] {
+  const keys = fieldsOf(fields, 'surrogate-key').flatMap((line) => line.split(' '));
+  return [...keys, ...fieldsOf(fields, 'cache-tag').flatMap((line) => members(line))];
+}
+
+export function varyNames(fields: Fields): string[] {
   return fieldsOf(fields, 'vary').flatMap((line) => members(line.toLowerCase()));
 }
 
 /** Whether two requests select the same response by its Vary (RFC 9111 4.1); the name that tells them apart, or null. */
-export function variesBetween(fields: Fields, a: Fields, b: Fields): string | null {
-  return varyNames(fields).find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+export function variesExactly(fields: Fields, a: Fields, b: Fields, rules: RouteRules): string | null {
+  const names = [...varyNames(fields), ...rules.vary];
+  return names.find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+}
+
+/**
+ * The same, where a response in a language that request `b` likes as well as any may answer it in place of its own (4.1), and
+ * so may the language that the origin chose for the same words `earlier`.
+ */
+export function variesBetween(
+  fields: Fields,
+  a: Fields,
+  b: Fields,
+  rules: RouteRules,
+  earlier: readonly Fields[],
+): string | null {
+  const languages = fieldsOf(fields, 'content-language');
+  const words = selecting('accept-language', b);
+  const isChosen = earlier.some((one) => selecting('accept-language', one) === words);
+  const isLiked = languages.length === 1 && (isChosen || likesBest(b, languages[0] as string));
+  const names = [...varyNames(fields), ...rules.vary].filter((name) => name !== 'accept-language' || !isLiked);
+  return names.find((name) => name === '*' || selecting(name, a) !== selecting(name, b)) ?? null;
+}
+
+/** Whether no language that Accept-Language names has more weight than this one (RFC 9110 12.5.4, RFC 4647 3.3.1). */
+export function likesBest(requestFields: Fields, language: string): boolean {
+  const weighed = fieldsOf(requestFields, 'accept-language')
+    .flatMap((line) => members(line.toLowerCase()))
+    .map((member) => {
+      const [range = '', weight = 'q=1'] = member.split(';').map((part) => part.trim());
+      return { range, weight: Number(weight.slice(2)) };
+    });
+  if (weighed.length === 0) return true;
+  const matching = weighed.filter(({ range }) => range === language || language.startsWith(`${range}-`));
+  const own = matching.length > 0 ? matching : weighed.filter(({ range }) => range === '*');
+  const weight = Math.max(0, ...own.map((one) => one.weight));
+  return weight > 0 && weighed.every((other) => other.weight <= weight);
 }
 
 /** A field's value; what may be written in several ways reads the same: spaces in lists, order and case of preferences. */
@@ -191,9 +279,19 @@ function selecting(name: string, fields: Fields): string {
   return `is ${weighed.sort().join(',')}`;
 }
 
-/** What makes two requests ask for the same thing, by URL and by what the route adds. */
-export function keyOf(target: string, fields: Fields, rules: RouteRules): string {
+/** A request, as far as a key knows it. */
+export interface Keyed {
+  readonly method: string;
+  readonly target: string;
+  readonly fields: Fields;
+  readonly asked: { readonly body: string };
+}
+
+/** What makes two requests ask for the same thing, by URL, by what the route adds, and by content where that asks. */
+export function keyOf({ method, target, fields, asked }: Keyed): string {
+  const rules = rulesOf(target);
   const parts = [urlOf(target, rules)];
+  if (rules.asking.includes(method)) parts.push(method, fieldOf(fields, 'content-type') ?? '', asked.body);
   for (const name of rules.keyFields) parts.push(selecting(name, fields));
   const cookies = fieldsOf(fields, 'cookie').flatMap((line) => line.split(';').map((pair) => pair.trim()));
   for (const name of rules.keyCookies) parts.push(cookies.filter((pair) => pair.startsWith(`${name}=`)).join(';'));
@@ -221,19 +319,25 @@ export type Reuse =
 const never = (why: string): Reuse => ({ may: 'never', why });
 
 /** How a stored response may answer a request without the origin's word (RFC 9111 4, 4.2.4, 5.2.1). */
-export function reuse(kept: Kept, requestFields: Fields, rules: RouteRules, nowMs: number): Reuse {
-  const control = directives(kept.fields);
+export function reuse(
+  kept: Kept,
+  requestFields: Fields,
+  rules: RouteRules,
+  nowMs: number,
+  staleSinceMs: number = Number.POSITIVE_INFINITY,
+): Reuse {
+  const control = controlOf(kept.fields);
   if (isOurs(kept, rules) && namesSomebody(requestFields, rules))
     return never('its freshness is ours and the request names somebody (DESIGN 5.6)');
   if (whole(control, 'no-cache')) return never('no-cache in the response (5.2.2.4)');
-  const wishes = directives(requestFields);
+  const wishes = wishesOf(requestFields, rules);
   if (wishes.has('no-cache')) return never('no-cache in the request (5.2.1.4)');
-  if (wishes.size === 0 && members(fieldsOf(requestFields, 'pragma').join(',')).includes('no-cache'))
+  if (!rules.deaf && wishes.size === 0 && members(fieldsOf(requestFields, 'pragma').join(',')).includes('no-cache'))
     return never('Pragma: no-cache in the request (5.4)');
   const age = ageMs(kept, nowMs);
   const maxAge = seconds(wishes, 'max-age');
   if (maxAge !== null && !(age.least <= maxAge * 1000)) return never('older than max-age of the request (5.2.1.1)');
-  const left = lifetime(kept, rules, nowMs);
+  const left = lifetime(kept, rules, nowMs, staleSinceMs);
   const minFresh = seconds(wishes, 'min-fresh');
   if (minFresh !== null && !(left.most >= minFresh * 1000)) return never('min-fresh of the request (5.2.1.3)');
   if (left.most > 0) return { may: 'fresh' };
@@ -246,9 +350,11 @@ export function reuse(kept: Kept, requestFields: Fields, rules: RouteRules, nowM
   }
   if (maxAge !== null || minFresh !== null) return never('stale, and the request asks for what is fresh (5.2.1.1)');
   if (strict) return never('stale, and must-revalidate or proxy-revalidate (5.2.2.2, 5.2.2.8)');
+  // The windows are those of its own lifetime, whatever ended that early.
+  const overdue = -lifetime(kept, rules, nowMs).most;
   const windows = staleWindows(kept, rules, left.source);
-  if (staleFor < windows.whileRevalidateMs) return { may: 'while-revalidate' };
-  if (staleFor < windows.ifErrorMs) return { may: 'if-error' };
+  if (overdue < windows.whileRevalidateMs) return { may: 'while-revalidate' };
+  if (overdue < windows.ifErrorMs) return { may: 'if-error' };
   return never('stale (4.2.4)');
 }
 
@@ -258,7 +364,7 @@ export function staleWindows(
   rules: RouteRules,
   source: Lifetime['source'],
 ): { readonly whileRevalidateMs: number; readonly ifErrorMs: number } {
-  const control = directives(kept.fields);
+  const control = controlOf(kept.fields);
   const shared = control.has('s-maxage');
   const ownMs = rules.whileRevalidateMs ?? (source === 'config' ? 10_000 : 0);
   const whileRevalidate = seconds(control, 'stale-while-revalidate');

@@ -92,6 +92,8 @@ export class Running implements Attempt {
   }
 
   abort(): void {
+    // Nothing comes any more, and the news of it comes later, never from within.
+    this.#queue.length = 0;
     queueMicrotask(() => this.#fail('aborted'));
   }
 

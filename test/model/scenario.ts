@@ -2,7 +2,18 @@
 // printed.
 
 import fc from 'fast-check';
-import { ANSWERS, type Asked, type Behaviour, CLOCK_STEPS, REQUESTS, TARGETS, type Words } from './vocabulary.ts';
+import { BUNDLES, type Uses } from './bundles.ts';
+import {
+  ANSWERS,
+  type Asked,
+  type Behaviour,
+  CLOCK_STEPS,
+  PURGES,
+  type PurgeWord,
+  REQUESTS,
+  TARGETS,
+  type Words,
+} from './vocabulary.ts';
 
 /** `target` and `which` count modulo what there is, so that every step means something in every scenario. */
 export type Step =
@@ -16,8 +27,13 @@ export type Step =
   | { readonly kind: 'go-on'; readonly which: number }
   /** One of the held answers breaks off. */
   | { readonly kind: 'break'; readonly which: number }
-  /** null = everything. */
-  | { readonly kind: 'purge'; readonly target: number | null; readonly worker: 0 | 1 }
+  | {
+      readonly kind: 'purge';
+      readonly what: PurgeWord;
+      readonly target: number;
+      readonly soft: boolean;
+      readonly worker: 0 | 1;
+    }
   | { readonly kind: 'leave'; readonly which: number }
   /** A slow client reads on. */
   | { readonly kind: 'read'; readonly which: number };
@@ -30,9 +46,6 @@ export interface Scenario {
   readonly tight: boolean;
   readonly steps: readonly Step[];
 }
-
-/** For each part what this scenario uses of it: the plain word, and few or none of the others. */
-type Uses<T> = { readonly [K in keyof T]: readonly T[K][] };
 
 /** The parts of requests and answers that a scenario varies, each by a few of its words. */
 interface Theme {
@@ -92,7 +105,16 @@ const weighted: readonly (readonly [weight: number, step: fc.Arbitrary<RawStep>]
   [20, fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(...CLOCK_STEPS) })],
   [14, fc.record({ kind: fc.constant('go-on' as const), which })],
   [2, fc.record({ kind: fc.constant('break' as const), which })],
-  [6, fc.record({ kind: fc.constant('purge' as const), target: fc.oneof(target, fc.constant(null)), worker })],
+  [
+    6,
+    fc.record({
+      kind: fc.constant('purge' as const),
+      what: fc.constantFrom(...PURGES),
+      target,
+      soft: fc.boolean(),
+      worker,
+    }),
+  ],
   [2, fc.record({ kind: fc.constant('leave' as const), which })],
   [2, fc.record({ kind: fc.constant('read' as const), which })],
 ];
@@ -104,6 +126,15 @@ function stepOf(theme: Theme, raw: RawStep): Step {
   return raw;
 }
 
+/** The upstream answers by the theme from the beginning. */
+function begin({ answers }: Theme): Step {
+  const behaviour = drawn(
+    answers,
+    Object.fromEntries(Object.keys(answers).map((name) => [name, 0])) as Draws<Behaviour>,
+  );
+  return { kind: 'say', target: 0, behaviour };
+}
+
 /** Scenarios of up to `most` steps. */
 export function scenarios(most: number): fc.Arbitrary<Scenario> {
   return fc
@@ -111,12 +142,17 @@ export function scenarios(most: number): fc.Arbitrary<Scenario> {
       chance: fc.nat({ max: 1_000_000 }),
       targets: fc.constantFrom(...TARGETS),
       tight: fc.nat({ max: 9 }).map((n) => n === 9),
+      bundle: fc.constantFrom(...BUNDLES),
       requests: uses(REQUESTS, ['held']),
       answers: uses(ANSWERS, ['control']),
       steps: fc.array(rawStep, { minLength: 1, maxLength: most, size: 'max' }),
     })
-    .map(({ steps, requests, answers, ...rest }) => ({
-      ...rest,
-      steps: steps.map((raw) => stepOf({ requests, answers }, raw)),
-    }));
+    .map(({ steps, bundle, requests, answers, ...rest }) => {
+      const theme = { requests: { ...requests, ...bundle.requests }, answers: { ...answers, ...bundle.answers } };
+      return {
+        ...rest,
+        targets: bundle.targets ?? rest.targets,
+        steps: [begin(theme), ...steps.map((raw) => stepOf(theme, raw))],
+      };
+    });
 }

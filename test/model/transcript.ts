@@ -2,8 +2,7 @@
 
 import { type Fields, fieldOf } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord, PurgeRecord, Watcher } from './records.ts';
-import type { Step } from './scenario.ts';
-import { ANSWERS, type Behaviour, HOST } from './vocabulary.ts';
+import { HOST } from './routes.ts';
 
 /** Fields of the gateway's requests that say nothing about the scenario. */
 const USUAL = ['host', 'via', 'x-request-id', 'x-real-ip', 'forwarded', 'content-type', 'x-secret'];
@@ -96,37 +95,4 @@ function fieldsText(fields: Fields): string {
     if (!hidden) text += `  ${name}: ${fields[i + 1]}`;
   }
   return text;
-}
-
-/** A step in words. */
-export function describeStep(step: Step, targets: readonly string[]): string {
-  const nameOf = (target: number): string => targets[target % targets.length] as string;
-  switch (step.kind) {
-    case 'ask': {
-      const { slow, held, bodyBytes } = step.asked;
-      const more = [slow ? 'slow' : '', held === 'no' ? '' : `held at the ${held}`, bodyBytes > 0 ? 'with a body' : ''];
-      return ['a client asks worker', step.worker, ...more].join(' ').trimEnd();
-    }
-    case 'say': {
-      const words = Object.entries(step.behaviour).filter(
-        ([name, word]) => JSON.stringify(word) !== JSON.stringify(ANSWERS[name as keyof Behaviour][0]),
-      );
-      const text = words.map(([name, word]) => `${name}: ${JSON.stringify(word)}`).join(', ');
-      return `from now on ${nameOf(step.target)} is answered with ${text === '' ? 'the plainest' : text}`;
-    }
-    case 'change':
-      return `${nameOf(step.target)} changes`;
-    case 'pass':
-      return `${step.ms} ms pass`;
-    case 'purge':
-      return `worker ${step.worker} purges ${step.target === null ? 'everything' : nameOf(step.target)}`;
-    case 'go-on':
-      return 'an answer that was held goes on';
-    case 'break':
-      return 'an answer that was held breaks off';
-    case 'leave':
-      return 'a client leaves';
-    case 'read':
-      return 'a slow client reads on';
-  }
 }

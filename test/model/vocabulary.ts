@@ -4,104 +4,6 @@
 
 import type { Fields } from '../../gateway/http/fields.ts';
 
-export const HOST = 'model.example';
-
-/** How a route caches, as the reference understands its line of gateway.yaml; times in ms. */
-export interface RouteRules {
-  readonly off: boolean;
-  /** Freshness in place of the origin's. */
-  readonly ttlMs: number | null;
-  /** Freshness where the origin says nothing. */
-  readonly defaultTtlMs: number | null;
-  /** Part of the age by Last-Modified. */
-  readonly heuristic: number;
-  /** null: 10 s where freshness is the config's, else not at all. */
-  readonly whileRevalidateMs: number | null;
-  readonly ifErrorMs: number;
-  /** Request fields that name somebody. */
-  readonly identity: readonly string[];
-  readonly keyFields: readonly string[];
-  readonly keyCookies: readonly string[];
-  readonly sortsQuery: boolean;
-  /** Query parameters with this beginning are no part of the key; '' = all are. */
-  readonly ignoredQuery: string;
-}
-
-const IDENTITY = ['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token'];
-
-const AUTO: RouteRules = {
-  off: false,
-  ttlMs: null,
-  defaultTtlMs: null,
-  heuristic: 0,
-  whileRevalidateMs: null,
-  ifErrorMs: 60_000,
-  identity: IDENTITY,
-  keyFields: [],
-  keyCookies: [],
-  sortsQuery: false,
-  ignoredQuery: '',
-};
-
-/** Each route: the beginning of its paths, its `cache` in gateway.yaml, and what that means. */
-const ROUTES: readonly { readonly prefix: string; readonly cache: string; readonly rules: RouteRules }[] = [
-  { prefix: '/plain/', cache: 'auto', rules: AUTO },
-  { prefix: '/ours/', cache: '5s', rules: { ...AUTO, defaultTtlMs: 5_000 } },
-  { prefix: '/ttl/', cache: '{ ttl: 10s }', rules: { ...AUTO, ttlMs: 10_000 } },
-  {
-    prefix: '/stale/',
-    cache: '{ default_ttl: 2s, stale_while_revalidate: 5s, stale_if_error: 30s }',
-    rules: { ...AUTO, defaultTtlMs: 2_000, whileRevalidateMs: 5_000, ifErrorMs: 30_000 },
-  },
-  {
-    prefix: '/strict/',
-    cache: '{ stale_while_revalidate: off, stale_if_error: off }',
-    rules: { ...AUTO, whileRevalidateMs: 0, ifErrorMs: 0 },
-  },
-  { prefix: '/part/', cache: '{ heuristic: 10% }', rules: { ...AUTO, heuristic: 0.1 } },
-  { prefix: '/off/', cache: 'off', rules: { ...AUTO, off: true } },
-  {
-    prefix: '/keyed/',
-    cache: '{ default_ttl: 5s, key: { headers: [x-tenant], cookies: [session] }, ignore: [cookie] }',
-    rules: {
-      ...AUTO,
-      defaultTtlMs: 5_000,
-      keyFields: ['x-tenant'],
-      keyCookies: ['session'],
-      identity: IDENTITY.filter((name) => name !== 'cookie'),
-    },
-  },
-  {
-    prefix: '/sorted/',
-    cache: '{ key: { query: { sort: true, ignore: ["utm_*"] } } }',
-    rules: { ...AUTO, sortsQuery: true, ignoredQuery: 'utm_' },
-  },
-];
-
-/** Larger bodies are not stored. */
-export const MAX_OBJECT_BYTES = 102_400;
-/** cache.variants: more of them are not stored. */
-export const VARIANTS = 3;
-/** cache.lock, in ms: how long a request waits for another's fetch. */
-export const LOCK_MS = 5_000;
-
-/** The gateway.yaml of every scenario. */
-export const CONFIG: string = [
-  'version: 1',
-  'listen: { http: ["127.0.0.1:0"] }',
-  'upstreams: { api: { servers: ["http://127.0.0.1:1", "http://127.0.0.1:2"] } }',
-  `cache: { max_object: 100KiB, variants: ${VARIANTS}, lock: ${LOCK_MS / 1000}s }`,
-  'routes:',
-  ...ROUTES.map(({ prefix, cache }) => `  - { match: "${prefix}*", upstream: api, cache: ${cache} }`),
-].join('\n');
-
-/** The rules that hold for a target. */
-export function rulesOf(target: string): RouteRules {
-  const row = ROUTES.find(({ prefix }) => target.startsWith(prefix));
-  if (row === undefined) throw new Error(`no route for ${target}`);
-  return row.rules;
-}
-
 /** What one scenario asks for: few targets, so that requests meet. */
 export const TARGETS: readonly (readonly string[])[] = [
   ['/plain/a'],
@@ -116,6 +18,11 @@ export const TARGETS: readonly (readonly string[])[] = [
   ['/keyed/a'],
   ['/sorted/a?a=1&b=2', '/sorted/a?b=2&utm_x=1&a=1', '/sorted/a?b=2&a=2'],
   ['/off/a', '/ours/a'],
+  ['/negative/a'],
+  ['/vary/a'],
+  ['/deaf/a', '/plain/a'],
+  ['/query/a'],
+  ['/query/a', '/plain/a'],
 ];
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'QUERY' | 'DELETE' | 'OPTIONS';
@@ -141,8 +48,10 @@ export interface Asked {
   readonly identity: Fields;
   /** Fields that Vary or the key may name. */
   readonly selecting: Fields;
-  /** 0 = no body. */
-  readonly bodyBytes: number;
+  /** '' = no body. */
+  readonly body: string;
+  /** Of the body. */
+  readonly bodyType: Fields;
   /** The client reads one chunk and then nothing until a step says so. */
   readonly slow: boolean;
   /** Where the upstream's answers to this request stop until a step lets them go on: before the head, or in the body. */
@@ -159,6 +68,8 @@ export interface Behaviour {
   readonly date: 'sent' | 'asked' | 'none' | 'garbage' | number;
   readonly validators: 'etag' | 'etag and date' | 'weak' | 'date' | 'none' | 'bare';
   readonly vary: string | null;
+  /** It has the target in German and English: what the client likes better, or always the first. */
+  readonly language: 'none' | 'liked' | 'fixed';
   readonly more: Fields;
   /** Of a representation that is made from now on. */
   readonly bytes: number;
@@ -205,6 +116,11 @@ export const REQUESTS: Words<Asked> = {
     ['range', 'bytes=-3'],
     ['range', 'bytes=900000-'],
     ['range', 'bytes=0-1,4-5'],
+    ['range', 'bytes=0-4,200-300,-1'],
+    ['range', 'bytes=0-4,3-9'],
+    ['range', 'bytes=900000-,4-4'],
+    ['range', 'bytes=500-600,0-4'],
+    ['range', 'bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16'],
     ['range', 'lines=1-2'],
   ],
   ifRange: ['none', 'etag', 'weak etag', 'other etag', 'date'],
@@ -224,11 +140,15 @@ export const REQUESTS: Words<Asked> = {
     ['accept-language', 'en, de;q=0.5'],
     ['accept-language', 'DE;q=0.5,en'],
     ['accept-language', 'de', 'accept-language', 'en'],
+    ['accept-language', 'en-GB, *;q=0.1'],
+    ['accept-language', '*'],
+    ['accept-language', 'fr, de;q=0.5, en;q=0.4'],
     ['x-tenant', 'one'],
     ['x-tenant', 'two'],
     ['x-tenant', ''],
   ],
-  bodyBytes: [0, 20],
+  body: ['', 'the same question', 'another question', '?'.repeat(70_000)],
+  bodyType: [[], ['content-type', 'text/plain']],
   slow: [false, true],
   held: ['no', 'head', 'body'],
 };
@@ -275,16 +195,32 @@ export const ANSWERS: Words<Behaviour> = {
     ['expires', 'soon'],
     ['expires', '@2', ...control('public, stale-while-revalidate=5')],
     ['expires', '@60', ...control('max-age=2')],
+    ['cdn-cache-control', 'max-age=10', ...control('no-store')],
+    ['cdn-cache-control', 'max-age=2, stale-while-revalidate=5', 'expires', '@60'],
+    ['cdn-cache-control', 'private', ...control('max-age=60')],
+    ['cdn-cache-control', 'no-store', ...control('public, max-age=60')],
+    ['cdn-cache-control', '', ...control('max-age=5')],
+    ['cdn-cache-control', 'max-age=60, !', ...control('max-age=2')],
+    ['cdn-cache-control', 'max-age=2;x=1', 'cdn-cache-control', 'must-revalidate'],
+    ['sluice-cache-control', 'max-age=10', 'cdn-cache-control', 'max-age=2', ...control('no-cache')],
+    ['sluice-cache-control', 'no-cache', 'cdn-cache-control', 'max-age=60', ...control('max-age=60')],
+    ['sluice-cache-control', 'public', ...control('max-age=60')],
+    ['sluice-cache-control', 'max-age=60', ...control('private="x-secret", max-age=2')],
   ],
   age: [null, '0', '3', '30', '5, 1', 'old'],
   date: ['sent', 'asked', -5, 5, 'none', 'garbage'],
   validators: ['etag', 'etag and date', 'weak', 'date', 'none', 'bare'],
   vary: [null, 'accept-language', 'Accept-Language, X-Tenant', 'x-tenant', '*', 'cookie'],
+  language: ['none', 'liked', 'fixed'],
   more: [
     [],
     ['set-cookie', 'session=ann'],
     ['surrogate-key', 'one two'],
+    ['surrogate-key', 'two'],
+    ['cache-tag', 'one, three'],
     ['content-location', '/plain/b'],
+    ['content-location', '/plain/a'],
+    ['content-location', '/query/a'],
     ['location', '/plain/a'],
   ],
   bytes: [20, 70_000, 0, 1_000, 20_000, 70_000, 110_000],
@@ -304,4 +240,17 @@ export function plainest<T extends object>(words: Words<T>): T {
 export const CLOCK_STEPS: readonly number[] = [
   1, 500, 999, 1_000, 1_000, 1_001, 2_000, 2_000, 3_000, 4_999, 5_000, 5_000, 9_999, 10_000, 30_000, 60_000, 121_000,
   3_600_000, 86_400_000,
+];
+
+/** What a purge names: the URL of the step's target, the folder it is in, everything, or a tag. */
+export type PurgeWord = 'url' | 'folder' | 'all' | { readonly tag: string };
+export const PURGES: readonly PurgeWord[] = [
+  'url',
+  'url',
+  'url',
+  'folder',
+  'all',
+  { tag: 'one' },
+  { tag: 'two' },
+  { tag: 'three' },
 ];

@@ -6,6 +6,7 @@ import { mock } from 'node:test';
 import type { Config } from '../../gateway/config/config.ts';
 import type { Filling } from '../../gateway/fetch/filling.ts';
 import { compileAddressList } from '../../gateway/http/address.ts';
+import type { Fields } from '../../gateway/http/fields.ts';
 import { acceptExchange } from '../../gateway/request/steps.ts';
 import { compileRoutes } from '../../gateway/route/compile.ts';
 import type { Runtime, WorkerState } from '../../gateway/runtime.ts';
@@ -19,16 +20,18 @@ import { Fills } from '../../gateway/store/fills.ts';
 import { createHitForMissMemory, HitForMiss } from '../../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../../gateway/store/hot.ts';
 import { Lent } from '../../gateway/store/lent.ts';
-import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
+import { createPurgeMemory, type PurgeSubject, Purges } from '../../gateway/store/purges.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
 import { createClock } from '../helpers/clock.ts';
 import { configOf } from '../helpers/config.ts';
-import { fieldsOfAsked, ModelClient } from './client.ts';
+import { ModelClient } from './client.ts';
 import { Origin } from './origin.ts';
-import type { ClientRecord, ExchangeRecord, Watcher } from './records.ts';
+import type { ClientRecord, ExchangeRecord, Purged, Watcher } from './records.ts';
+import { CONFIG, HOST, rulesOf } from './routes.ts';
 import { urlOf } from './rules.ts';
+import { httpDate } from './running.ts';
 import type { Scenario, Step } from './scenario.ts';
-import { type Asked, CONFIG, HOST, rulesOf } from './vocabulary.ts';
+import { ANSWERS, type Asked, type Behaviour } from './vocabulary.ts';
 
 const WORKERS = 2;
 const ARENA_BYTES = 64 * 2 ** 20;
@@ -86,6 +89,42 @@ export class World {
   async step(step: Step): Promise<void> {
     this.#begin(step);
     await this.settle();
+  }
+
+  /** A step in words. */
+  describe(step: Step): string {
+    switch (step.kind) {
+      case 'ask': {
+        const { slow, held, body } = step.asked;
+        const more = [
+          slow ? 'slow' : '',
+          held === 'no' ? '' : `held at the ${held}`,
+          body === '' ? '' : `with "${body.slice(0, 20)}"`,
+        ];
+        return ['a client asks worker', step.worker, ...more].join(' ').trimEnd();
+      }
+      case 'say': {
+        const words = Object.entries(step.behaviour).filter(
+          ([name, word]) => JSON.stringify(word) !== JSON.stringify(ANSWERS[name as keyof Behaviour][0]),
+        );
+        const text = words.map(([name, word]) => `${name}: ${JSON.stringify(word)}`).join(', ');
+        return `from now on ${this.#target(step.target)} is answered with ${text === '' ? 'the plainest' : text}`;
+      }
+      case 'change':
+        return `${this.#target(step.target)} changes`;
+      case 'pass':
+        return `${step.ms} ms pass`;
+      case 'purge':
+        return `worker ${step.worker} purges ${step.soft ? 'softly ' : ''}${JSON.stringify(this.#purged(step))}`;
+      case 'go-on':
+        return 'an answer that was held goes on';
+      case 'break':
+        return 'an answer that was held breaks off';
+      case 'leave':
+        return 'a client leaves';
+      case 'read':
+        return 'a slow client reads on';
+    }
   }
 
   /** Everything held goes on and every slow client reads, until nothing is left to do. Timers do not run. */
@@ -152,7 +191,7 @@ export class World {
       case 'break':
         return pickOf(this.origin.held(), step.which)?.breakOff();
       case 'purge':
-        return this.#purge(step.target === null ? null : this.#target(step.target), step.worker);
+        return this.#purge(this.#purged(step), step.soft, step.worker);
       case 'leave':
         return pickOf(
           this.clients.filter((client) => client.isOpen),
@@ -168,7 +207,16 @@ export class World {
 
   /** A client's request comes in. */
   ask(worker: number, target: string, asked: Asked): void {
-    const fields = fieldsOfAsked(asked, this.origin.current(target), this.nowMs);
+    const has = this.origin.current(target);
+    const fields = [
+      ...asked.control,
+      ...conditionFields(asked.condition, has, this.nowMs),
+      ...asked.range,
+      ...(asked.range.length === 0 ? [] : ifRangeFields(asked.ifRange, has)),
+      ...asked.identity,
+      ...asked.selecting,
+      ...(asked.body === '' ? [] : asked.bodyType),
+    ];
     const record: ClientRecord = {
       n: this.clients.length + 1,
       worker,
@@ -193,11 +241,19 @@ export class World {
     acceptExchange(runtime, client, null);
   }
 
-  #purge(target: string | null, worker: number): void {
+  #purge(what: Purged, soft: boolean, worker: number): void {
     const { purges } = (this.#workers[worker] as Worker).runtime.state;
-    if (target === null) purges.purge({ kind: 'all', host: '' }, false, this.nowMs);
-    else purges.add(`http://${HOST}${urlOf(target, rulesOf(target))}`, this.nowMs);
-    this.#watcher.purged({ target, atMs: this.nowMs, seq: ++this.#seq });
+    purges.purge(subjectOf(what), soft, this.nowMs);
+    this.#watcher.purged({ what, soft, by: null, atMs: this.nowMs, seq: ++this.#seq });
+  }
+
+  #purged({ what, target: which }: Extract<Step, { readonly kind: 'purge' }>): Purged {
+    const target = this.#target(which);
+    if (what === 'all') return { kind: 'all' };
+    if (what === 'url') return { kind: 'url', target };
+    return what === 'folder'
+      ? { kind: 'prefix', target: target.replace(/[^/]*$/, '') }
+      : { kind: 'tag', tag: what.tag };
   }
 
   #target(which: number): string {
@@ -270,4 +326,39 @@ function chance(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** The same in the words of the store. */
+function subjectOf(what: Purged): PurgeSubject {
+  if (what.kind === 'all') return { kind: 'all', host: '' };
+  if (what.kind === 'tag') return { kind: 'tag', text: what.tag, host: '' };
+  return { kind: what.kind, text: `http://${HOST}${urlOf(what.target, rulesOf(what.target))}` };
+}
+
+type Has = { readonly etag: string; readonly modified: string };
+
+function conditionFields(condition: Asked['condition'], has: Has, nowMs: number): Fields {
+  const fields: Readonly<Record<Asked['condition'], Fields>> = {
+    none: [],
+    etag: ['if-none-match', has.etag],
+    'weak etag': ['if-none-match', `W/${has.etag}`],
+    'other etag': ['if-none-match', '"v0"'],
+    'two etags': ['if-none-match', `"v0", ${has.etag}`],
+    any: ['if-none-match', '*'],
+    'since now': ['if-modified-since', httpDate(nowMs)],
+    'since long ago': ['if-modified-since', httpDate(0)],
+    match: ['if-match', has.etag],
+  };
+  return fields[condition];
+}
+
+function ifRangeFields(ifRange: Asked['ifRange'], has: Has): Fields {
+  const fields: Readonly<Record<Asked['ifRange'], Fields>> = {
+    none: [],
+    etag: ['if-range', has.etag],
+    'weak etag': ['if-range', `W/${has.etag}`],
+    'other etag': ['if-range', '"v0"'],
+    date: ['if-range', has.modified],
+  };
+  return fields[ifRange];
 }

@@ -30,7 +30,7 @@ class Model {
   goodUntil(key: string, tags: readonly string[], storedMs: number): number {
     const matching = this.purges.filter(({ subject, atMs }) => atMs >= storedMs && names(subject, key, tags));
     if (matching.some(({ soft }) => !soft)) return GONE;
-    return matching.length === 0 ? UNTOUCHED : Math.max(...matching.map(({ atMs }) => atMs));
+    return matching.length === 0 ? UNTOUCHED : Math.floor(Math.max(...matching.map(({ atMs }) => atMs)));
   }
 }
 
