@@ -165,6 +165,8 @@ export class Liveness {
     if (state !== 'ended' || message === null || !(method === 'GET' || updates) || !isPlain(client, method))
       return null;
     if (this.#reference.isPurgedSince(target, client.atMs)) return null;
+    // Of the answers to a Range, the rest of a part too, only 200 and 206 are stored (gateway/README).
+    if (hasField(exchange.fields, 'range') && message.status !== 200 && message.status !== 206) return null;
     // What the client got whole out of parts is whole from then on.
     const completed = isPart(message)
       ? (this.#reference.chainOf(client.answer?.fields ?? []) ?? []).slice(0, -1)
