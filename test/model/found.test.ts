@@ -93,6 +93,12 @@ const found: readonly Row[] = [
     A,
     ...[ask(), pass(6_000), ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
   ],
+  [
+    'an answer to one with credentials threw away what everybody had',
+    A,
+    ...[ask(), pass(6_000), { kind: 'change', target: 0 } satisfies Step],
+    ...[ask({ identity: ['authorization', 'Bearer bob'] }), say({ failure: 'reset' }), ask()],
+  ],
 ];
 
 const rare: readonly Row[] = [
