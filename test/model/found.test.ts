@@ -118,6 +118,11 @@ const rare: readonly Row[] = [
       ask({ control: ['cache-control', 'max-stale'] }),
     ],
   ],
+  [
+    's-maxage is what counts, and not max-age beside it',
+    A,
+    ...[say(control('s-maxage=5, max-age=60')), ask(), pass(6_000), ask()],
+  ],
   ['min-fresh of a request', A, ...[ask(), pass(1_000), ask({ control: ['cache-control', 'min-fresh=5'] })]],
   [
     'a failure keeps nobody from asking for longer than a second',
