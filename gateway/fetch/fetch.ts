@@ -3,9 +3,10 @@
 
 import { mayRetry } from '../balance/retry.ts';
 import { mayBeConditional } from '../http/conditional.ts';
-import { type Fields, fieldOf, fieldsOf, hasField, withoutFields } from '../http/fields.ts';
+import { formatDate } from '../http/dates.ts';
+import { type Fields, fieldOf, fieldsOf, hasField, setField, withoutFields } from '../http/fields.ts';
 import type { StoredHead } from '../policy/facts.ts';
-import { bornMs } from '../policy/freshness.ts';
+import { bornMs, dateOf } from '../policy/freshness.ts';
 import { staleSince } from '../policy/invalidate.ts';
 import { normaliseVary, variantKey } from '../policy/key.ts';
 import { combine, mayStoreRangeAnswer } from '../policy/parts.ts';
@@ -13,6 +14,7 @@ import { isServerError } from '../policy/serving.ts';
 import { mayStore, type StoreInput, type StoreVerdict } from '../policy/storing.ts';
 import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } from '../policy/validate.ts';
 import { hasRoom, holdsGood, putVariant, type StoredEntry } from '../store/entries.ts';
+import { refreshKey } from '../store/failed-keys.ts';
 import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
@@ -256,9 +258,9 @@ export class Fetch implements Source, Filling {
       if (verdict.hitForMiss && plan.fillKey !== null && plan.key !== null)
         plan.state.hitForMiss.missed(plan.key, this.headMs + plan.hitForMissMs, verdict.reason);
     }
-    if (plan.stale !== null) plan.state.failedKeys.answered(plan.stale.key);
     // What the origin now says replaces what it said before, unless it merely failed, or said it to this one client only.
     const isPersonal = verdict?.store === false && !verdict.hitForMiss;
+    this.#noteAnswer(isPersonal);
     if (plan.stale !== null && storing === null && status < 500 && !isPersonal) plan.state.store.delete(plan.stale.key);
     const beside = plan.part?.beside ?? null;
     if (beside !== null && isOutlived(completed.status, verdict)) plan.state.store.delete(beside.key);
@@ -286,6 +288,17 @@ export class Fetch implements Source, Filling {
     this.#tell();
     for (const held of this.#completing?.before ?? []) this.#bring(body, held);
     this.#letGo();
+  }
+
+  /**
+   * The upstream answered for what is stored. `isPersonal`: for this one client only. In the background that was in vain, and
+   * those who ask like this one are not to have it tried again at once.
+   */
+  #noteAnswer(isPersonal: boolean): void {
+    const { state, stale, background } = this.plan;
+    if (stale === null) return;
+    state.failedKeys.answered(stale.key);
+    if (background && isPersonal) state.failedKeys.failed(refreshKey(stale.key), state.now() + LIMITS.failedKeyMs);
   }
 
   /** From here on this is the fetch of a GET: its answer came to another method. */
@@ -409,7 +422,7 @@ export class Fetch implements Source, Filling {
     if (key !== stale.key && (verdict.store || verdict.hitForMiss)) plan.state.store.delete(stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored = storing && putVariant(plan.state.store, plan.key, vary, key, fenced, [stale.body], plan.variants);
-    plan.state.failedKeys.answered(stale.key);
+    this.#noteAnswer(!verdict.store && !verdict.hitForMiss);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
     this.#tell();
@@ -418,6 +431,8 @@ export class Fetch implements Source, Filling {
   /** What answers this one request: the stored head with what the 304 said, its age included. */
   #confirmed(stored: StoredHead, received: Fields): StoredHead {
     const fields = mergedFields(stored, received);
+    // RFC 9110 6.6.1, as for what is stored.
+    if (dateOf(fields, this.headMs) === null) setField(fields, 'date', formatDate(this.headMs));
     return { ...stored, fields, bornMs: bornMs(fields, this.startedMs, this.headMs) };
   }
 

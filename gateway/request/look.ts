@@ -17,6 +17,7 @@ import { mayServe, refreshesEarly } from '../policy/serving.ts';
 import { isPreferred, variantRow } from '../policy/variants.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { lookUp, type StoredEntry } from '../store/entries.ts';
+import { refreshKey } from '../store/failed-keys.ts';
 import { hashKey } from '../store/fill-table.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
@@ -125,7 +126,10 @@ function staleForError(x: Exchange): RequestState {
  */
 function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): boolean {
   const { state } = x.runtime;
-  if (state.failedKeys.hasFailed(entry.key, nowMs) || state.backgroundFetches >= LIMITS.backgroundFetches) return false;
+  const { failedKeys } = state;
+  if (failedKeys.hasFailed(entry.key, nowMs) || failedKeys.hasFailed(refreshKey(entry.key), nowMs)) return false;
+  // RFC 9111 5.2.1.5: what comes to a request that forbids storing would be fetched for nobody.
+  if (state.backgroundFetches >= LIMITS.backgroundFetches || requestForbidsStoring(x)) return false;
   const fillKey = meetingKey(x, entry.key);
   if (state.fills.running(fillKey) !== undefined) return false;
   const lead = state.fillTable.lead(hashKey(fillKey));

@@ -1,6 +1,11 @@
 // For which keys the upstream failed a moment ago, per worker: while a stale answer is there for them the upstream is left
 // alone for a little. A bounded map of times; it knows no reasons and looks at no clock.
 
+/** Under which it is remembered that a refresh of what stands at `key` was in vain although the upstream answered. */
+export function refreshKey(key: string): string {
+  return `${key}\nrefresh`;
+}
+
 /** Keys with the time until which their upstream is left alone. */
 export class FailedKeys {
   readonly #untilMs = new Map<string, number>();

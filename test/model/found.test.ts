@@ -84,7 +84,7 @@ const found: readonly Row[] = [
     goOn,
   ],
   [
-    'a stale answer to a request with no-store had it fetched anew for nobody, and thrown away',
+    'a stale answer to a request with no-store threw it away',
     ['/stale/a'],
     ...[ask(), pass(6_000), ask({ control: ['cache-control', 'no-store'] }), ask()],
   ],

@@ -6,7 +6,17 @@ import { fieldOf, fieldsOf, hasField } from '../../gateway/http/fields.ts';
 import type { AnswerRecord, ClientRecord, ExchangeRecord } from './records.ts';
 import type { Reference } from './reference.ts';
 import { MAX_OBJECT_BYTES, rulesOf, VARIANTS } from './routes.ts';
-import { controlOf, keyOf, lifetime, mustNotStore, reuse, staleWindows, urlOf, variesExactly } from './rules.ts';
+import {
+  controlOf,
+  keyOf,
+  lifetime,
+  mustNotStore,
+  reuse,
+  staleWindows,
+  urlOf,
+  variesExactly,
+  wishesOf,
+} from './rules.ts';
 import { confirms, contradicts, isPart, repeatsValidator, type State, stateAfter } from './states.ts';
 
 /** Lifetimes that nobody can read in two ways. */
@@ -109,7 +119,7 @@ export class Liveness {
       if (may === 'while-revalidate') this.#gotStale.push(client);
     }
     const must = this.#mustHit.get(client);
-    if (must !== undefined && answer.status !== 416 && numbers(must) !== numbers(chain))
+    if (must !== undefined && answer.status !== 416 && !isSame(must, chain))
       return `message ${numbers(must)} is stored and answers this request`;
     const stale = this.#haveStale.get(client)?.at(-1);
     const failed = chain.length === 0 || (chain.length === 1 && ERRORS.includes(answer.status));
@@ -139,6 +149,8 @@ export class Liveness {
       if (this.#mustHit.has(client) && client.answer === null) return `client ${client.n} waits for what is stored`;
     }
     for (const client of this.#gotStale.splice(0)) {
+      // What came to such a request could not be stored (5.2.1.5).
+      if (wishesOf(client.fields, rulesOf(client.target)).has('no-store')) continue;
       const isFetched = this.#urlOf(client.target).exchanges.some(
         ({ method, seq, endSeq, endMs }) =>
           method === (client.method === 'HEAD' ? 'GET' : client.method) &&
@@ -220,6 +232,11 @@ function selects(client: ClientRecord, { kept, exchange }: State): boolean {
 }
 
 const numbers = (chain: readonly State[]): string => chain.map(({ message }) => message.n).join('+');
+
+/** The same body, as the same message left it. A 304 may have been about the response from before the last 304. */
+function isSame(a: readonly State[], b: readonly State[]): boolean {
+  return a[0]?.message === b[0]?.message && a.at(-1)?.message === b.at(-1)?.message;
+}
 
 /** What the store can answer if it holds it: nothing in the request speaks against it. */
 function isSimple({ asked, target }: ClientRecord): boolean {

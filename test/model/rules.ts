@@ -31,7 +31,7 @@ export function directives(fields: Fields): Directives {
 }
 
 /** A client's directives, on a route that heeds them. */
-function wishesOf(fields: Fields, rules: RouteRules): Directives {
+export function wishesOf(fields: Fields, rules: RouteRules): Directives {
   return rules.deaf ? new Map() : directives(fields);
 }
 

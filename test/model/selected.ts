@@ -122,7 +122,12 @@ export function shapesOf(
   const all: Shape = { status, contentRange: '' };
   // RFC 9110 13.2.1: conditions count where the plain answer would be a success.
   if (status !== 200) return [all];
-  if (hasItAlready(request.fields, fields)) return [{ status: 304, contentRange: '' }];
+  if (hasItAlready(request.fields, fields)) {
+    const known: Shape = { status: 304, contentRange: '' };
+    // RFC 9111 4.3.2: by the time of receipt alone it is only a SHOULD.
+    const isSure = hasField(request.fields, 'if-none-match') || hasField(fields, 'last-modified');
+    return isSure ? [known] : [known, all];
+  }
   if (request.method !== 'GET' || !sameAsIfRange(request.fields, fields)) return [all];
   const parts = partsOf(request.fields, bytes);
   if (parts === null) return [all];

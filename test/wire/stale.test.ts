@@ -118,6 +118,26 @@ for (const [what, fail] of Object.entries({
   });
 }
 
+test('what is fetched anew for one client only leaves the stored answer, and is not fetched again for each like it', async () => {
+  // Without public, what came to Authorization is nobody else's (RFC 9111 3.5).
+  await storeFirst(staleNow(', stale-while-revalidate=100'), (_, reply, n) =>
+    reply.send(200, { 'cache-control': 'max-age=60' }, `own ${n}`),
+  );
+  for (let i = 0; i < 12; i++) assert.equal((await get(path, { authorization: 'Bearer bob' })).body, 'old');
+  await origin.waitForRequest(from + 2);
+  assert.ok(seen() <= 5, `${seen() - 1} refreshes in vain`);
+});
+
+test('a request that forbids storing gets the stale answer and has nothing fetched for nobody', async () => {
+  await storeFirst(staleNow(', stale-while-revalidate=100'), (_, reply) =>
+    reply.send(200, { 'cache-control': 'max-age=60' }, 'new'),
+  );
+  for (let i = 0; i < 6; i++) assert.equal((await get(path, { 'cache-control': 'no-store' })).body, 'old');
+  assert.equal(seen(), 1);
+  await until('new');
+  assert.equal(seen(), 2);
+});
+
 test('a HEAD of a stale answer sets off a GET, and the body stays', async () => {
   await storeFirst(staleNow(', stale-while-revalidate=100'), (_, reply) =>
     reply.send(200, { 'cache-control': 'max-age=60' }, 'new'),
