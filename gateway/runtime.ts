@@ -44,7 +44,7 @@ export interface WorkerState<F> {
   readonly now: () => number;
   readonly rnd: () => number;
   readonly newRequestId: () => string;
-  /** Whether this is the admin token; takes as long whatever it is. False while there is none. */
+  /** Whether this is the admin token, as a client may show it; takes as long whatever it is. False while there is none, and for a moment after a wrong one. */
   readonly isAdminToken: (text: string) => boolean;
   /** Prints one line per step of both machines; null = off. */
   readonly trace: ((line: string) => void) | null;

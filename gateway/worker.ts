@@ -73,10 +73,21 @@ const state: WorkerState<Filling> = {
   now: Date.now,
   rnd: Math.random,
   newRequestId: () => `${idPrefix}-${(requestNumber++).toString(36)}`,
-  isAdminToken: (text) => isAdminToken(birth.adminToken, text),
+  isAdminToken: (text) => mayExplain(text),
   trace: birth.traceStates ? (line) => log('info', line) : null,
   problem: (message) => log('error', message),
 };
+
+let explainsAgainMs = 0;
+
+/** Clients can guess here: after a wrong token nobody's counts for a moment, so that one a second is all they can try. */
+function mayExplain(text: string): boolean {
+  const nowMs = Date.now();
+  if (nowMs < explainsAgainMs) return false;
+  if (isAdminToken(birth.adminToken, text)) return true;
+  explainsAgainMs = nowMs + LIMITS.tokenGuessMs;
+  return false;
+}
 
 /** A config that is ready to be committed. */
 interface Prepared {

@@ -29,6 +29,8 @@ export const LIMITS = {
   failedKeys: 4_096,
   /** How long after a failure the upstream is not asked again for a key that a stale answer is there for. */
   failedKeyMs: 1_000,
+  /** After a wrong admin token in a client's request no other one is looked at for this long, per worker. */
+  tokenGuessMs: 1_000,
   /** Requests that wait for one fill; more go to the upstream alone. */
   waitersPerFill: 10_000,
   /** How often this gateway may stand in a request's Via before it is a loop. */
