@@ -188,6 +188,13 @@ const rare: readonly Row[] = [
     ask({ range: ['range', 'bytes=0-1,200-,-1'] }),
   ],
   [
+    'a part for one who names somebody that is joined to a whole without a lifetime, for one who does not',
+    A,
+    say({ ranges: true, ...control('max-age=5') }),
+    ask({ held: 'body', range: ['range', 'bytes=0-4'], identity: ['cookie', 'session=bob'] }),
+    ...[say({ ranges: true, ...control('must-revalidate') }), ask(), goOn, ask()],
+  ],
+  [
     'a part of what has changed is joined to nothing',
     A,
     ...[say({ ranges: true }), ask({ range: ['range', 'bytes=5-'] }), { kind: 'change', target: 0 } satisfies Step],

@@ -188,7 +188,9 @@ export class Reference {
       const earlier = chain.slice(0, i).map((before) => before.exchange.client.fields);
       const name = variesBetween(state.kept.fields, exchange.client.fields, reader.fields, rules, earlier);
       if (name !== null) return `${here} varies on ${name}, in which the requests differ (4.1)`;
-      if (isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
+      // Whose part was only joined to it later got none of it; who had its gap filled did.
+      const isGiven = next === undefined || !isPart(next.message) || reader === client;
+      if (isGiven && isOurs(state.kept, rules) && namesSomebody(reader.fields, rules))
         return `${here} is fresh by our config, and the request names somebody (DESIGN 5.6)`;
       if (this.#purgeOf(state, false, reader) !== null)
         return `${here} began before a purge that came before the request`;
