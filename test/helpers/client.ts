@@ -62,3 +62,6 @@ export async function call(input: Call): Promise<Answer> {
     interim,
   };
 }
+
+/** What Cache-Status says (RFC 9211). */
+export const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Child, startChild } from './child.ts';
+import { call } from './client.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -163,4 +164,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await stop();
     },
   };
+}
+
+/** Waits until that many requests are under way in the gateway, by its admin API. */
+export async function waitForActive({ adminPort }: Gateway, requests: number): Promise<void> {
+  for (;;) {
+    const status = JSON.parse((await call({ port: adminPort, path: '/api/status' })).body);
+    if (status.counters.requests_active === requests) return;
+  }
 }

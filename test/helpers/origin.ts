@@ -330,3 +330,8 @@ export async function startOrigin(answer: OriginAnswer, options: OriginOptions =
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** Answers 200 with these fields and a body that counts. */
+export function counting(headers: Readonly<Record<string, string>>): OriginAnswer {
+  return (_, reply, n) => reply.send(200, headers, `answer ${n}`);
+}

@@ -11,6 +11,7 @@ import { createArenaMemory } from '../../gateway/store/arena-memory.ts';
 import { encodeFrame } from '../../gateway/store/frame.ts';
 import { Purger } from '../../gateway/store/purge-store.ts';
 import { createPurgeMemory, Purges } from '../../gateway/store/purges.ts';
+import { storedHead } from '../helpers/stored-head.ts';
 import type { FloodBirth } from './flood.ts';
 
 const ROW = 63;
@@ -19,25 +20,8 @@ const WANTED = 2_000;
 const ROUNDS = 100;
 const MOST_MS = 8_000;
 
-const head = (tags: readonly string[], storedMs: number): StoredHead => ({
-  status: 200,
-  fields: [],
-  bornMs: storedMs,
-  freshUntilMs: storedMs,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags,
-  part: null,
-  storedMs,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-});
+const head = (tags: readonly string[], storedMs: number): StoredHead =>
+  storedHead({ storedMs, fields: [], freshUntilMs: storedMs, tags });
 
 test('the count is between what stood there before and what stands there after', { timeout: 60_000 }, async (t) => {
   const memory = createArenaMemory(24 * 2 ** 20);

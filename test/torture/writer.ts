@@ -9,6 +9,7 @@ import { openArena } from '../../gateway/store/arena.ts';
 import { FillTable, hashKey } from '../../gateway/store/fill-table.ts';
 import { decodeFrame, encodeFrame } from '../../gateway/store/frame.ts';
 import { Purges } from '../../gateway/store/purges.ts';
+import { storedHead } from '../helpers/stored-head.ts';
 import { COUNTED, type Counted, KEYS, TAGS, type TortureBirth, tagOf } from './counted.ts';
 
 /** Keys that are streamed: few, so that threads meet. */
@@ -64,25 +65,12 @@ function tick(): number {
 }
 
 function headOf(key: string, storedMs: number): StoredHead {
-  return {
-    status: 200,
-    fields: ['content-type', 'application/octet-stream'],
-    bornMs: storedMs,
-    freshUntilMs: storedMs,
-    whileRevalidateUntilMs: 0,
-    ifErrorUntilMs: 0,
-    fetchMs: 0,
-    bodyId: 1,
-    tags: [tagOf(numberOf(key))],
-    part: null,
+  return storedHead({
     storedMs,
-    ours: false,
-    validateAlways: false,
-    mustRevalidate: false,
-    etag: '',
-    lastModified: '',
-    bodyBytes: 0,
-  };
+    fields: ['content-type', 'application/octet-stream'],
+    freshUntilMs: storedMs,
+    tags: [tagOf(numberOf(key))],
+  });
 }
 
 function read(key: string): void {

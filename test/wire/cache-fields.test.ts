@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Answer, type Call, call } from '../helpers/client.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
-import { type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
+import { type Answer, type Call, cacheStatus, call } from '../helpers/client.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
+import { counting, type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
 
 let origin: Origin;
 let gateway: Gateway;
@@ -43,11 +43,6 @@ function script(answer: OriginAnswer): void {
   origin.answer(answer);
 }
 
-/** Answers 200 with these fields and a body that counts. */
-function counting(headers: Readonly<Record<string, string>>): OriginAnswer {
-  return (_, reply, n) => reply.send(200, headers, `answer ${n}`);
-}
-
 function get(target = path, headers: Call['headers'] = {}): Promise<Answer> {
   return call({ port: gateway.http, path: target, headers });
 }
@@ -59,16 +54,7 @@ async function hits(target = path, headers: Call['headers'] = {}): Promise<Answe
   return answers[0] as Answer;
 }
 
-/** Waits until the gateway has that many requests under way. */
-async function active(requests: number): Promise<void> {
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === requests) return;
-  }
-}
-
 const seen = (): number => origin.requests.length - from;
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 
 test('CDN-Cache-Control decides in place of Cache-Control and Expires, and goes on to the client with them', async () => {
   const fields = { 'cdn-cache-control': 'max-age=60', 'cache-control': 'no-store', expires: '0' };
@@ -269,7 +255,7 @@ test('forty browsers with other words for the same wish wait for one fetch', asy
     await reply.send(200, fields, `answer ${n}`);
   });
   const answers = Array.from({ length: 40 }, (_, i) => get(path, { 'accept-encoding': `gzip, br, x${i % 10};q=0.5` }));
-  await active(40);
+  await waitForActive(gateway, 40);
   go.resolve();
   assert.equal(new Set((await Promise.all(answers)).map(({ body }) => body)).size, 1);
   assert.equal(seen(), 1);
@@ -296,7 +282,7 @@ test('forty variants that are fetched at the same time leave no more than the bo
   });
   const colors = Array.from({ length: 40 }, (_, i) => `c${i}`);
   const first = colors.map((color) => get(path, { 'x-color': color }));
-  await active(40);
+  await waitForActive(gateway, 40);
   go.resolve();
   assert.deepEqual(
     (await Promise.all(first)).map(({ body }) => body),
@@ -329,7 +315,7 @@ test('two tiers that ask for a cold key at once get their own', async () => {
   });
   const tiers = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 'gold' : 'free'));
   const answers = tiers.map((tier) => get(`/tier${path}`, { 'x-tier': tier }));
-  await active(20);
+  await waitForActive(gateway, 20);
   go.resolve();
   assert.deepEqual(
     (await Promise.all(answers)).map(({ body }) => body),

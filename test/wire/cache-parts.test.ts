@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readParts } from '../helpers/byteranges.ts';
-import { type Answer, type Call, call, open } from '../helpers/client.ts';
+import { type Answer, type Call, cacheStatus, call, open } from '../helpers/client.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import {
   type Origin,
@@ -54,7 +54,6 @@ const range = (value: string, headers: Call['headers'] = {}, target = path): Pro
   get({ range: `bytes=${value}`, ...headers }, target);
 const seen = (): OriginRequest[] => origin.requests.slice(from);
 const asked = (): (string | null)[] => seen().map((request) => request.header('range'));
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 
 interface Resource {
   readonly body?: string;

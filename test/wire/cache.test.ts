@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Answer, type Call, call, open } from '../helpers/client.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
-import { type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
+import { type Answer, type Call, cacheStatus, call, open } from '../helpers/client.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
+import { counting, type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
 
 let origin: Origin;
 let gateway: Gateway;
@@ -45,25 +45,11 @@ function script(answer: OriginAnswer): void {
   origin.answer(answer);
 }
 
-/** Answers 200 with these fields and a body that counts. */
-function counting(headers: Readonly<Record<string, string>>): OriginAnswer {
-  return (_, reply, n) => reply.send(200, headers, `answer ${n}`);
-}
-
 function get(target = path, headers: Call['headers'] = {}): Promise<Answer> {
   return call({ port: gateway.http, path: target, headers });
 }
 
-/** Waits until the gateway has that many requests under way. */
-async function active(requests: number): Promise<void> {
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === requests) return;
-  }
-}
-
 const seen = (): number => origin.requests.length - from;
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 
 test('a fresh answer is served again without asking, with its age and the word hit', async () => {
   script(counting({ 'cache-control': 'max-age=60', 'content-type': 'text/plain' }));
@@ -317,7 +303,7 @@ test('forty requests for two variants of a cold key make two fetches', async () 
   });
   const languages = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'de' : 'en'));
   const answers = languages.map((language) => get(path, { 'accept-language': language }));
-  await active(40);
+  await waitForActive(gateway, 40);
   go.resolve();
   assert.deepEqual(
     (await Promise.all(answers)).map(({ body }) => body),
@@ -367,9 +353,9 @@ test('a leader that leaves does not cost its followers the answer', async () => 
   leader.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${gateway.http}\r\n\r\n`);
   await origin.waitForRequest(from + 1);
   const follower = get();
-  await active(2);
+  await waitForActive(gateway, 2);
   leader.destroy();
-  await active(1);
+  await waitForActive(gateway, 1);
   go.resolve();
   assert.equal((await follower).body, 'whole');
   assert.equal(seen(), 1);

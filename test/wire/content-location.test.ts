@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Answer, type Call, call, open } from '../helpers/client.ts';
+import { type Answer, type Call, cacheStatus, call, open } from '../helpers/client.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, type OriginRequest, startOrigin } from '../helpers/origin.ts';
 
@@ -40,7 +40,6 @@ beforeEach(() => {
 });
 
 const seen = (): readonly OriginRequest[] => origin.requests.slice(from);
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 const ask = (method: string, rest: Partial<Call> = {}): Promise<Answer> =>
   call({ port: gateway.http, path, method, ...(method === 'POST' || method === 'PUT' ? { body: 'x' } : {}), ...rest });
 

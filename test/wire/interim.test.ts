@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
 import { after, before, beforeEach, test } from 'node:test';
 import { type Answer, call, open } from '../helpers/client.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
 import { type Origin, type OriginReply, startOrigin } from '../helpers/origin.ts';
 import { openHttp2, RawClient } from '../helpers/raw-client.ts';
 
@@ -118,10 +118,7 @@ test('of those who wait for one fetch only the one that began it gets them', asy
   const leader = get();
   await origin.waitForRequest(from + 1);
   const followers = Array.from({ length: 5 }, () => get());
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === 6) break;
-  }
+  await waitForActive(gateway, 6);
   go.resolve();
   assert.deepEqual(interimOf(await leader), SEEN);
   for (const answer of await Promise.all(followers)) {

@@ -7,9 +7,9 @@ import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Answer, type Call, call } from '../helpers/client.ts';
+import { type Answer, type Call, cacheStatus, call } from '../helpers/client.ts';
 import { createHttp2Client, textOf } from '../helpers/clients.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, type OriginRequest, startOrigin } from '../helpers/origin.ts';
 import { RawClient } from '../helpers/raw-client.ts';
 
@@ -57,7 +57,6 @@ beforeEach(() => {
 
 const FRESH = { 'cache-control': 'max-age=60' };
 const seen = (): readonly OriginRequest[] => origin.requests.slice(from);
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 
 /** Answers with the method, the body as it came, and how many answers there were. */
 function echoing(headers: Readonly<Record<string, string>> = FRESH): OriginAnswer {
@@ -96,14 +95,6 @@ function askChunked(method: string, body: Buffer, chunkBytes: number): Promise<{
     for (let at = 0; at < body.length; at += chunkBytes) sent.write(body.subarray(at, at + chunkBytes));
     sent.end();
   });
-}
-
-/** Waits until the gateway has that many requests under way. */
-async function active(requests: number): Promise<void> {
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === requests) return;
-  }
 }
 
 test('a QUERY is answered again for the same content, by either worker, and by none for other content', async () => {
@@ -245,9 +236,9 @@ test('a client that leaves inside its body costs nothing and reaches nobody', as
   origin.answer(echoing());
   const client = await RawClient.connect({ port: gateway.http });
   await client.send(`QUERY ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf`);
-  await active(1);
+  await waitForActive(gateway, 1);
   client.destroy();
-  await active(0);
+  await waitForActive(gateway, 0);
   const line = await gateway.waitForLog((one) => one.target === path);
   assert.equal(line.complete, false);
   assert.equal(seen().length, 0);
@@ -304,7 +295,7 @@ test('a hundred equal QUERYs of a cold key make one fetch with the whole body, a
     await reply.write(answer.slice(1000));
   });
   const asked = Array.from({ length: 100 }, () => ask('QUERY', question));
-  await active(100);
+  await waitForActive(gateway, 100);
   go.resolve();
   for (const { body } of await Promise.all(asked)) assert.ok(body === answer, `${body.length} bytes`);
   assert.equal(seen().length, 1);
@@ -320,7 +311,7 @@ test('when the one who fetches fails, one of those who wait asks anew with its o
     return reply.reset();
   });
   const asked = Array.from({ length: 10 }, () => ask('QUERY', 'why'));
-  await active(10);
+  await waitForActive(gateway, 10);
   go.resolve();
   const answers = await Promise.all(asked);
   assert.equal(answers.filter(({ body }) => body === 'at last').length, 9);

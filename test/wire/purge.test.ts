@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type Answer, call } from '../helpers/client.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
-import { type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
+import { counting, type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
 
 let origin: Origin;
 let gateway: Gateway;
@@ -47,8 +47,8 @@ beforeEach(() => {
 const seen = (): number => origin.requests.length - from;
 
 /** Answers 200, fresh for long, with these fields and a body that counts. */
-function counting(headers: Readonly<Record<string, string>> = {}): OriginAnswer {
-  return (_, reply, n) => reply.send(200, { 'cache-control': 'max-age=600', ...headers }, `answer ${n}`);
+function lasting(headers: Readonly<Record<string, string>> = {}): OriginAnswer {
+  return counting({ 'cache-control': 'max-age=600', ...headers });
 }
 
 function get(path: string, headers: Readonly<Record<string, string>> = {}, at = host): Promise<Answer> {
@@ -66,14 +66,6 @@ async function fetches(path: string, headers: Readonly<Record<string, string>> =
   const first = await get(path, headers, at);
   for (const { body } of await getOften(path, headers, at)) assert.equal(body, first.body);
   return origin.requests.length - begun;
-}
-
-/** Waits until the gateway has that many requests under way. */
-async function active(requests: number): Promise<void> {
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === requests) return;
-  }
 }
 
 interface Purged {
@@ -156,9 +148,9 @@ describe('each kind holds at once on both workers, and touches nothing else', ()
       const other = `other-${host}`;
       const tags = ['odd', 'even', 'odd', 'even'];
       for (const [i, path] of paths.entries()) {
-        origin.answer(counting({ 'surrogate-key': `${tags[i]}${i === 0 ? ` only-${host}` : ''}` }));
+        origin.answer(lasting({ 'surrogate-key': `${tags[i]}${i === 0 ? ` only-${host}` : ''}` }));
         assert.equal(await fetches(path), 1);
-        origin.answer(counting({ 'surrogate-key': `${tags[i]}` }));
+        origin.answer(lasting({ 'surrogate-key': `${tags[i]}` }));
         assert.equal(await fetches(path, {}, other), 1);
       }
       assert.equal(await purged(order()), gone.length);
@@ -188,7 +180,7 @@ describe('each field that tags come from', () => {
   ];
   for (const [what, path, fields, tag] of rows) {
     test(what, async () => {
-      origin.answer(counting(fields));
+      origin.answer(lasting(fields));
       await getOften(path);
       assert.equal(await purged({ tag: tag.toUpperCase(), host }), 0, 'case matters');
       assert.equal(await purged({ tag, host }), 1);
@@ -198,14 +190,14 @@ describe('each field that tags come from', () => {
 });
 
 test('an answer with more tags than it can be purged by is not stored', async () => {
-  origin.answer(counting({ 'surrogate-key': Array.from({ length: 300 }, (_, i) => `t${i}`).join(' ') }));
+  origin.answer(lasting({ 'surrogate-key': Array.from({ length: 300 }, (_, i) => `t${i}`).join(' ') }));
   assert.match(String((await get('/many')).headers['cache-status']), /detail=too-many-tags/);
   await get('/many');
   assert.equal(seen(), 2);
 });
 
 test('all: everything, and only once', async () => {
-  origin.answer(counting());
+  origin.answer(lasting());
   for (const path of ['/1', '/2', '/3']) await getOften(path);
   await getOften('/1', {}, `other-${host}`);
   assert.ok((await purged({ all: true })) >= 4);
@@ -229,7 +221,7 @@ test('each variant counts, and all go with their URL', async () => {
 });
 
 test('a URL passes through the key rules of every route that it can take', async () => {
-  origin.answer(counting());
+  origin.answer(lasting());
   await getOften('/shop/i?z=2&utm_source=x&b=1');
   assert.equal(await fetches('/shop/i?b=1&z=2'), 0);
   await getOften('/shop/i?z=2&b=1&beta=7', { 'x-beta': '1' });
@@ -244,7 +236,7 @@ test('a URL passes through the key rules of every route that it can take', async
 test('without a scheme both are meant, with one only that', async () => {
   const ca = readFileSync(join(gateway.folder, 'certs/ca.pem'), 'utf8');
   const secure = (path: string): Promise<Answer> => call({ port: gateway.https, ca, path, headers: { host } });
-  origin.answer(counting());
+  origin.answer(lasting());
   for (const order of [`${host}/s`, `https://${host}/s`]) {
     await get('/s');
     await secure('/s');
@@ -301,7 +293,7 @@ describe('an older fetch in flight', () => {
       assert.equal(await purged(order()), 0);
       const late = getOften('/slow');
       // By tag nobody can tell before the head is there; by anything else they do not wait for it.
-      if (what === 'tag') await active(13);
+      if (what === 'tag') await waitForActive(gateway, 13);
       else assert.deepEqual(new Set((await late).map(({ body }) => body)), new Set(['version 2']));
       slow.resolve();
       assert.equal((await early).body, 'version 1');
@@ -359,10 +351,10 @@ describe('Cache-Group-Invalidation (RFC 9875)', () => {
   const other = (): string => `other-${host}`;
 
   async function store(): Promise<void> {
-    origin.answer(counting({ 'cache-groups': '"scripts", "all"', etag: '"1"' }));
+    origin.answer(lasting({ 'cache-groups': '"scripts", "all"', etag: '"1"' }));
     await getOften('/grouped');
     await getOften('/grouped', {}, other());
-    origin.answer(counting({ 'surrogate-key': 'scripts' }));
+    origin.answer(lasting({ 'surrogate-key': 'scripts' }));
     await getOften('/tagged');
   }
 
@@ -370,7 +362,7 @@ describe('Cache-Group-Invalidation (RFC 9875)', () => {
     await store();
     origin.answer((_, reply) => reply.send(200, { 'cache-group-invalidation': '"styles", "scripts"' }, ''));
     await call({ port: gateway.http, path: '/change', method: 'POST', headers: { host }, body: 'x' });
-    origin.answer(counting());
+    origin.answer(lasting());
     assert.equal(await fetches('/grouped'), 1);
     // Gone, not stale: it cannot be confirmed.
     assert.equal(origin.requests.at(-1)?.header('if-none-match'), null);
@@ -436,7 +428,7 @@ describe('an order that cannot be carried out', () => {
   }
 
   test('or one without the token', async () => {
-    origin.answer(counting());
+    origin.answer(lasting());
     await get('/kept');
     assert.equal((await purge({ all: true }, 'Bearer wrong')).status, 401);
     assert.equal(await fetches('/kept'), 0);

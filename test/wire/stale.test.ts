@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Answer, type Call, call } from '../helpers/client.ts';
+import { type Answer, type Call, cacheStatus, call } from '../helpers/client.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, type OriginReply, startOrigin } from '../helpers/origin.ts';
 
@@ -49,7 +49,6 @@ function get(target = path, headers: Call['headers'] = {}): Promise<Answer> {
 }
 
 const seen = (): number => origin.requests.length - from;
-const cacheStatus = (answer: Answer): string => String(answer.headers['cache-status']);
 
 /** Lets the first request of the case be stored, and gives later ones to `later`. */
 async function storeFirst(fields: Readonly<Record<string, string>>, later: OriginAnswer, target = path): Promise<void> {

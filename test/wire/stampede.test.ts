@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { type Answer, call, open } from '../helpers/client.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
 import { type Origin, type OriginReply, startOrigin } from '../helpers/origin.ts';
 
 const LOCK_MS = 300;
@@ -106,10 +106,7 @@ test('a failed leader costs itself the answer; those who waited ask anew, togeth
   const leader = get();
   const held = await first.promise;
   const followers = Array.from({ length: 30 }, () => get());
-  for (;;) {
-    const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/status' })).body);
-    if (status.counters.requests_active === 31) break;
-  }
+  await waitForActive(gateway, 31);
   held.reset();
   assert.equal((await leader).status, 502);
   const answers = await Promise.all(followers);

@@ -6,7 +6,6 @@ import { Body, type Sink } from '../../../gateway/fetch/body.ts';
 import { type CodedBody, codedBody } from '../../../gateway/fetch/coded-body.ts';
 import type { Filling } from '../../../gateway/fetch/filling.ts';
 import type { Fields } from '../../../gateway/http/fields.ts';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import type { WorkerState } from '../../../gateway/runtime.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
@@ -22,26 +21,9 @@ import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
 import { decode } from '../../helpers/decode.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: ['content-type', 'text/plain'],
-  bornMs: 1000,
-  freshUntilMs: 60_000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  storedMs: 1000,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-  fetchMs: 1,
-  bodyId: 7,
-  tags: [],
-  part: null,
-};
+const HEAD = storedHead({ freshUntilMs: 60_000, fetchMs: 1, bodyId: 7 });
 
 function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store: Arena } {
   const store = openArena(createArenaMemory(16 * 2 ** 20), { row: 0 });

@@ -5,7 +5,6 @@ import { test } from 'node:test';
 import type { Sink } from '../../../gateway/fetch/body.ts';
 import type { Filling } from '../../../gateway/fetch/filling.ts';
 import { Mirror } from '../../../gateway/fetch/mirror.ts';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import type { WorkerState } from '../../../gateway/runtime.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
@@ -19,26 +18,9 @@ import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: ['content-type', 'text/plain'],
-  bornMs: 1000,
-  freshUntilMs: 2000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags: [],
-  part: null,
-  storedMs: 1000,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-};
+const HEAD = storedHead();
 
 interface Pair {
   readonly leader: Arena;

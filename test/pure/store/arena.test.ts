@@ -4,30 +4,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { decodeFrame, encodeFrame } from '../../../gateway/store/frame.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: ['content-type', 'text/plain'],
-  bornMs: 1000,
-  freshUntilMs: 2000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags: [],
-  part: null,
-  storedMs: 1000,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-};
+const HEAD = storedHead();
 
 const MIB = 2 ** 20;
 

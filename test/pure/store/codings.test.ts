@@ -19,6 +19,7 @@ import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { readWarm, writeWarm } from '../../../gateway/store/warm.ts';
 import { decode } from '../../helpers/decode.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
 const KEY = 'http://h/a';
 const PLAIN = 'a body that is said again and again, '.repeat(100);
@@ -62,26 +63,15 @@ function workers(count: number, bytes = 16 * 2 ** 20): Worker[] {
 }
 
 function headOf(bodyId: number, more: Partial<StoredHead> = {}): StoredHead {
-  return {
-    status: 200,
+  return storedHead({
     fields: ['content-type', 'text/plain', 'etag', '"a"'],
-    bornMs: 1000,
     freshUntilMs: 60_000,
-    whileRevalidateUntilMs: 0,
-    ifErrorUntilMs: 0,
-    storedMs: 1000,
-    ours: false,
-    validateAlways: false,
-    mustRevalidate: false,
     etag: '"a"',
-    lastModified: '',
-    bodyBytes: 0,
     fetchMs: 1,
     bodyId,
     tags: ['t'],
-    part: null,
     ...more,
-  };
+  });
 }
 
 function stored(worker: Worker, key = KEY): StoredEntry {

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { createFillMemory, FILL_BYTES, FillTable } from '../../../gateway/store/fill-table.ts';
@@ -17,6 +16,7 @@ import { HIT_FOR_MISS_BYTES, HitForMiss } from '../../../gateway/store/hit-for-m
 import { layoutOf, UNIT_BYTES } from '../../../gateway/store/layout.ts';
 import { createPurgeMemory, PURGE_BYTES, Purges } from '../../../gateway/store/purges.ts';
 import { readWarm, writeWarm } from '../../../gateway/store/warm.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
 const MIB = 2 ** 20;
 const MARK = Buffer.from('the first bytes of a body that grows');
@@ -24,25 +24,7 @@ const NOW_MS = 1_000_000;
 const folder = mkdtempSync(join(tmpdir(), 'sluice-damage-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: ['content-type', 'text/plain'],
-  bornMs: NOW_MS,
-  freshUntilMs: NOW_MS + 60_000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags: [],
-  part: null,
-  storedMs: NOW_MS,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-};
+const HEAD = storedHead({ storedMs: NOW_MS, freshUntilMs: NOW_MS + 60_000 });
 
 /** Numbers from 0 up to but without `below`, the same for every seed. */
 function generator(seed: number): (below: number) => number {

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { type Found, lookUp, type Shelf, type StoredEntry } from '../../../gateway/store/entries.ts';
@@ -10,26 +9,9 @@ import { encodeFrame } from '../../../gateway/store/frame.ts';
 import { Hot } from '../../../gateway/store/hot.ts';
 import { LENT_FROM_BYTES, Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: [],
-  bornMs: 1000,
-  freshUntilMs: 2000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags: [],
-  part: null,
-  storedMs: 1000,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-};
+const HEAD = storedHead({ fields: [] });
 const LARGE = 300_000;
 
 function shelf(lentBytes: number): Shelf {

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { StoredHead } from '../../../gateway/policy/facts.ts';
 import { type Arena, openArena } from '../../../gateway/store/arena.ts';
 import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { putEntry } from '../../../gateway/store/entries.ts';
@@ -12,26 +11,9 @@ import { encodeFrame } from '../../../gateway/store/frame.ts';
 import { Purger } from '../../../gateway/store/purge-store.ts';
 import { createPurgeMemory, GONE, type PurgeSubject, Purges, UNTOUCHED } from '../../../gateway/store/purges.ts';
 import type { SweepCount } from '../../../gateway/store/sweep.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
-const HEAD: StoredHead = {
-  status: 200,
-  fields: ['content-type', 'text/plain'],
-  bornMs: 1000,
-  freshUntilMs: 2000,
-  whileRevalidateUntilMs: 0,
-  ifErrorUntilMs: 0,
-  fetchMs: 0,
-  bodyId: 1,
-  tags: [],
-  part: null,
-  storedMs: 1000,
-  ours: false,
-  validateAlways: false,
-  mustRevalidate: false,
-  etag: '',
-  lastModified: '',
-  bodyBytes: 0,
-};
+const HEAD = storedHead();
 const MIB = 2 ** 20;
 const ROW = 63;
 

@@ -12,6 +12,7 @@ import { createArenaMemory } from '../../../gateway/store/arena-memory.ts';
 import { decodeFrame, encodeFrame, encodeVariants } from '../../../gateway/store/frame.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { readWarm, writeWarm } from '../../../gateway/store/warm.ts';
+import { storedHead } from '../../helpers/stored-head.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-warm-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,26 +20,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const NOW_MS = 1_000_000;
 
 function head(changes: Partial<StoredHead> = {}): StoredHead {
-  return {
-    status: 200,
-    fields: ['content-type', 'text/plain'],
-    bornMs: NOW_MS,
-    freshUntilMs: NOW_MS + 60_000,
-    whileRevalidateUntilMs: 0,
-    ifErrorUntilMs: 0,
-    fetchMs: 0,
-    bodyId: 1,
-    tags: [],
-    part: null,
-    storedMs: NOW_MS,
-    ours: false,
-    validateAlways: false,
-    mustRevalidate: false,
-    etag: '',
-    lastModified: '',
-    bodyBytes: 0,
-    ...changes,
-  };
+  return storedHead({ storedMs: NOW_MS, freshUntilMs: NOW_MS + 60_000, ...changes });
 }
 
 const arena = (): Arena => openArena(createArenaMemory(16 * 2 ** 20), { row: 63 });
