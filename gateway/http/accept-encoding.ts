@@ -2,6 +2,7 @@
 // total: what is malformed is as if it were not there. Knows codings by name only.
 
 import { isToken, trimOws } from './chars.ts';
+import { codingName, parseWeight } from './preferences.ts';
 
 /** The content codings that this gateway can make, by their registered names. */
 export const CODINGS = ['zstd', 'br', 'gzip'] as const;
@@ -32,19 +33,13 @@ export function preferredCoding<T extends string>(acceptEncoding: string | undef
 
 function readWeights(value: string): Map<string, number> {
   const weights = new Map<string, number>();
-  for (const part of value.toLowerCase().split(',')) {
+  for (const part of value.split(',')) {
     const semicolon = part.indexOf(';');
     const written = trimOws(semicolon < 0 ? part : part.slice(0, semicolon));
-    const weight = semicolon < 0 ? 1 : weightOf(part.slice(semicolon + 1));
-    if (!isToken(written) || weight === null) continue;
-    const name = written === 'x-gzip' ? 'gzip' : written;
+    const weight = semicolon < 0 ? 1 : parseWeight(part.slice(semicolon + 1));
+    if (!isToken(written) || Number.isNaN(weight)) continue;
+    const name = codingName(written);
     weights.set(name, Math.min(weight, weights.get(name) ?? 1));
   }
   return weights;
-}
-
-/** The value of ` q=0.5 ` (RFC 9110 12.4.2: at most three decimals, from 0 to 1), or null. */
-function weightOf(parameter: string): number | null {
-  const text = trimOws(parameter);
-  return /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(text) ? Number(text.slice(2)) : null;
 }
