@@ -289,7 +289,6 @@ export class Exchange implements Waiter {
     const nowMs = state.now();
     const bytesOut = downstream.bodyBytesSent + this.tunnelBytesOut;
     const bytesIn = this.#bytesIn + (this.upload?.bytes ?? 0) + this.tunnelBytesIn;
-    state.count('requests_active', -1);
     state.count('bytes_in', bytesIn);
     state.count('bytes_out', bytesOut);
     if (!this.#clean) state.count('client_aborts', 1);
@@ -298,6 +297,8 @@ export class Exchange implements Waiter {
     if (this.error !== null) state.count(errorCounter(this.error), 1);
     const word = cacheCounter(this.cacheWord);
     if (word !== null) state.count(word, 1);
+    // Last: who sees nothing under way sees all that was counted for it.
+    state.count('requests_active', -1);
     runtime.log({
       startedMs: downstream.receivedMs,
       id: this.request?.requestId ?? '',

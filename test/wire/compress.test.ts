@@ -13,7 +13,7 @@ import { gzipSync } from 'node:zlib';
 import { type Answer, type Call, call, open } from '../helpers/client.ts';
 import { createHttp2Client } from '../helpers/clients.ts';
 import { decode, decoderOf } from '../helpers/decode.ts';
-import { type Gateway, startGateway } from '../helpers/gateway.ts';
+import { type Gateway, startGateway, waitForActive } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, type OriginReply, startOrigin } from '../helpers/origin.ts';
 
 let origin: Origin;
@@ -623,9 +623,12 @@ describe('on the way', () => {
 
   test('bytes_out counts what clients got', async () => {
     script(sending(UNSTORED));
+    // A request is counted once it is finished, which its client may know first.
+    await waitForActive(gateway, 0);
     const before = await counter('bytes_out');
     const answer = await get('br');
     assert.ok(answer.body.length < BODY.length / 2);
+    await waitForActive(gateway, 0);
     assert.equal((await counter('bytes_out')) - before, answer.body.length);
   });
 });
