@@ -33,4 +33,6 @@ export interface Published {
   /** Client connections one worker may hold. */
   readonly connectionsPerWorker: number;
   readonly instances: Readonly<Record<string, readonly InstanceSpec[]>>;
+  /** Rows of the upstreams themselves in the vitals table, by name. */
+  readonly upstreamSlots: Readonly<Record<string, number>>;
 }

@@ -11,7 +11,7 @@ import type { Config } from '../config/config.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
 import type { Logger } from '../observe/log.ts';
-import { createVitals, VITALS_SLOTS, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
+import { createVitals, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
 import { type Cache, createCache } from './cache.ts';
@@ -22,6 +22,7 @@ import { createProber } from './probe.ts';
 import { purge } from './purge.ts';
 import { createSite, isRunning, type Site } from './site.ts';
 import { bannerInput, statusReport } from './status.ts';
+import { INSTANCE_ROWS } from './upstream-rows.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
 import { createWorkers, type Workers } from './workers.ts';
 
@@ -136,7 +137,7 @@ class Gateway {
       workerCount: this.#workerCount,
       prober: this.#prober,
       vitals: this.#vitals,
-      slots: VITALS_SLOTS,
+      slots: INSTANCE_ROWS,
       ticketKeys: randomBytes(48),
       files,
       startManaged: (upstream) => this.#startManaged(upstream),

@@ -11,6 +11,7 @@ import type { ControlLog } from './log.ts';
 import type { ManagedUpstream } from './managed.ts';
 import type { Listening } from './messages.ts';
 import type { Prober } from './probe.ts';
+import { createUpstreamRows, UPSTREAM_ROWS } from './upstream-rows.ts';
 import type { Workers } from './workers.ts';
 
 export interface SiteOptions {
@@ -64,6 +65,7 @@ const RETIRE_MS = 60_000;
 export function createSite(options: SiteOptions): Site {
   const { log, prober, vitals } = options;
   const registry = createInstanceRegistry({ slots: options.slots });
+  const upstreamRows = createUpstreamRows((slot) => vitals.clearSlot(slot));
   let served: Served | null = null;
   let managed = new Map<string, Running>();
   const leaving = new Set<Promise<void>>();
@@ -121,6 +123,8 @@ export function createSite(options: SiteOptions): Site {
     const addresses = Object.fromEntries([...running].map(([name, one]) => [name, one.upstream.addresses]));
     const specs = registry.specs(config, addresses);
     if (!specs.ok) return specs;
+    const rows = upstreamRows.rows(config.upstreams.map(({ name }) => name));
+    if (rows === null) return { ok: false, problem: `more than ${UPSTREAM_ROWS} upstreams` };
     const https = config.listen.https.find((address) => address.kind === 'tcp');
     const limit = config.limits.connections ?? Math.max(64, Math.floor((options.files - OTHER_FILES) / 2));
     const published: Published = {
@@ -131,6 +135,7 @@ export function createSite(options: SiteOptions): Site {
       httpsPort: https === undefined || https.kind !== 'tcp' ? null : https.port,
       connectionsPerWorker: Math.max(1, Math.ceil(limit / options.workerCount)),
       instances: specs.specs,
+      upstreamSlots: rows,
     };
     const before = managed;
     // Asked by the prober while it applies: which processes run.
@@ -166,7 +171,10 @@ export function createSite(options: SiteOptions): Site {
         left.some(({ slot }) => vitals.inflight(slot, options.workerCount) > 0)
       );
       await Promise.all(stops.map((upstream) => upstream.stop()));
-      for (const { id } of left) registry.retire(id);
+      for (const { id, slot } of left) {
+        vitals.clearSlot(slot);
+        registry.retire(id);
+      }
     })();
     leaving.add(done);
     void done.finally(() => leaving.delete(done));
