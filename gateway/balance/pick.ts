@@ -24,7 +24,9 @@ export interface Candidate {
 /** How an attempt went, as far as speed is concerned. */
 export type Sample =
   | 'answered'
-  /** A 5xx answer, or a client that gave up waiting: it may count as slow, never as fast. */
+  /** A 5xx answer: it may count as slow, never as fast. */
+  | 'errored'
+  /** A client that gave up waiting: it may count as slow, never as fast. */
   | 'unsure'
   /** Refused, reset, timed out: counts as slow however quickly it happened. */
   | 'failed';

@@ -19,7 +19,7 @@ import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
-import type { Attempt, AttemptHandlers, Failure, Instance } from '../upstream/upstream.ts';
+import type { Ask, Attempt, AttemptHandlers, Failure, Instance } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
 import { Completing } from './completing.ts';
 import type { Filling, Waiter } from './filling.ts';
@@ -168,10 +168,12 @@ export class Fetch implements Source, Filling {
     const { plan } = this;
     if (!this.#isWaitedFor()) return this.#fail('internal', 'everybody left');
     const nowMs = plan.state.now();
-    let instance = plan.upstream.pick(this.#tried, nowMs, plan.state.rnd);
+    const ask: Ask = { tried: this.#tried, affinity: '', nowMs, rnd: plan.state.rnd };
+    let instance = plan.upstream.pick(ask);
     // A single instance whose kept-alive connection died may well answer on a fresh one.
-    if (instance === null && failure?.word === 'reset') instance = plan.upstream.pick(none, nowMs, plan.state.rnd);
-    if (instance === null) {
+    if (typeof instance === 'string' && failure?.word === 'reset')
+      instance = plan.upstream.pick({ ...ask, tried: none });
+    if (typeof instance === 'string') {
       if (failure === null) return this.#fail('no-instance', 'no instance is up');
       return this.#fail(this.#errorOf(failure), describe(failure));
     }

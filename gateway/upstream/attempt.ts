@@ -259,7 +259,7 @@ export class RunningAttempt implements Attempt, LineHandler {
     }
     const empty = this.#outgoing.method === 'HEAD' || status === 204 || status === 304;
     this.#framed = empty || sized || coding === 'chunked' || this.#overHttp2();
-    this.#owner.observed(status >= 500 ? 'unsure' : 'answered', performance.now() - this.#startedMs);
+    this.#owner.observed(status >= 500 ? 'errored' : 'answered', performance.now() - this.#startedMs);
     this.#state = 'receiving';
     // RFC 9112 9.3: an error answer while we still upload means that nobody wants the rest.
     if (status >= 400 && !this.#requestSent) this.#body?.stop();

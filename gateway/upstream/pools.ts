@@ -7,24 +7,31 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
-import type { Instance, Upstream } from './upstream.ts';
+import type { Ask, Instance, NoInstance, Upstream } from './upstream.ts';
 import type { Vitals } from './vitals.ts';
 
 export interface PoolSet {
   /** Makes the upstreams of a config. Pools whose server, TLS, protocol and connection settings are unchanged go on. */
-  apply(upstreams: readonly UpstreamConfig[], instances: Published['instances']): ReadonlyMap<string, Upstream>;
+  apply(
+    upstreams: readonly UpstreamConfig[],
+    instances: Published['instances'],
+    slots: Published['upstreamSlots'],
+  ): ReadonlyMap<string, Upstream>;
   /** Retires every pool: resolves when all that runs on them has ended, or was cut after `graceMs`. */
   close(graceMs?: number): Promise<void>;
   /** Ends everything that runs, tunnels included, now. */
   destroy(): Promise<void>;
 }
 
-/** `workers`: how many share each server's connections; `workerRow`: this worker's row in the vitals table. */
-export function createPools(options: {
+export interface PoolSetOptions {
   readonly vitals: Vitals;
+  /** How many share each server's connections. */
   readonly workers: number;
+  /** This worker's row in the vitals table. */
   readonly workerRow: number;
-}): PoolSet {
+}
+
+export function createPools(options: PoolSetOptions): PoolSet {
   let pools = new Map<string, ServerPool>();
   let budgets = new Map<string, Budget>();
   const retiring = new Set<ServerPool>();
@@ -35,11 +42,13 @@ export function createPools(options: {
   }
 
   return {
-    apply(upstreams, instances) {
+    apply(upstreams, instances, slots) {
       const next = new Map<string, ServerPool>();
       const nextBudgets = new Map<string, Budget>();
       const named = new Map<string, Upstream>();
       for (const config of upstreams) {
+        const slot = slots[config.name];
+        if (slot === undefined) throw new Error(`the upstream ${config.name} has no row`);
         const budget = budgets.get(config.name) ?? newBudget(Date.now());
         nextBudgets.set(config.name, budget);
         const members: ServerPool[] = [];
@@ -51,7 +60,7 @@ export function createPools(options: {
           next.set(key, pool);
           members.push(pool);
         }
-        named.set(config.name, new NamedUpstream(config, members, budget));
+        named.set(config.name, new NamedUpstream({ ...options, config, members, budget, slot }));
       }
       for (const [key, pool] of pools) if (!next.has(key)) retire(pool);
       pools = next;
@@ -91,6 +100,14 @@ function settingsOf(
   };
 }
 
+interface NamedOptions extends PoolSetOptions {
+  readonly config: UpstreamConfig;
+  readonly members: readonly ServerPool[];
+  readonly budget: Budget;
+  /** Its row in the vitals table. */
+  readonly slot: number;
+}
+
 class NamedUpstream implements Upstream {
   readonly name: string;
   readonly host: string;
@@ -98,7 +115,7 @@ class NamedUpstream implements Upstream {
   readonly #members: readonly ServerPool[];
   readonly #budget: Budget;
 
-  constructor(config: UpstreamConfig, members: readonly ServerPool[], budget: Budget) {
+  constructor({ config, members, budget }: NamedOptions) {
     this.name = config.name;
     this.host = config.host;
     this.#balance = config.balance;
@@ -106,11 +123,13 @@ class NamedUpstream implements Upstream {
     this.#budget = budget;
   }
 
-  pick(tried: ReadonlySet<Instance>, nowMs: number, rnd: () => number): Instance | null {
+  pick({ tried, nowMs, rnd }: Ask): Instance | NoInstance {
     // The first pick of a request: what it earns pays for the retries of others.
     if (tried.size === 0) earn(this.#budget);
     const members: readonly (ServerPool & Candidate)[] = this.#members;
-    return this.#balance === 'p2c' ? pickP2c(members, tried, nowMs, rnd) : pickRoundRobin(members, tried);
+    const picked = this.#balance === 'p2c' ? pickP2c(members, tried, nowMs, rnd) : pickRoundRobin(members, tried);
+    if (picked !== null) return picked;
+    return members.some((member) => member.eligible) ? 'tried' : 'away';
   }
 
   mayRetry(nowMs: number): boolean {

@@ -12,7 +12,7 @@ import { SafeClient } from './client.ts';
 import { authorityOf, createDial, type Line, originOf } from './dial.ts';
 import { openTunnel } from './tunnel.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Tunnel, TunnelRequest } from './upstream.ts';
-import { stateOf, type Vitals } from './vitals.ts';
+import { type Outcome, stateOf, type Vitals } from './vitals.ts';
 
 export interface ServerPoolOptions {
   readonly vitals: Vitals;
@@ -33,6 +33,12 @@ export interface ServerPoolOptions {
 const STREAMS = 100;
 /** A `Keep-Alive: timeout=` of the server is taken this much shorter, so that we close first. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
+
+/** What a sample says about the server. */
+const OUTCOMES = { answered: 'ok', errored: 'error', failed: 'failure', unsure: null } as const satisfies Record<
+  Sample,
+  Outcome | null
+>;
 
 export class ServerPool implements Instance, Candidate, AttemptOwner {
   readonly id: string;
@@ -155,7 +161,12 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   }
 
   observed(sample: Sample, tookMs: number): void {
-    observe(this.latency, sample, tookMs, Date.now());
+    const { vitals, workerRow, spec } = this.#options;
+    const nowMs = Date.now();
+    observe(this.latency, sample, tookMs, nowMs);
+    vitals.setLatency(spec.slot, workerRow, this.latency.ewmaMs, nowMs, tookMs);
+    const outcome = OUTCOMES[sample];
+    if (outcome !== null) vitals.count(spec.slot, workerRow, outcome);
   }
 
   mayRestart(): boolean {

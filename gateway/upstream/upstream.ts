@@ -105,13 +105,27 @@ export interface Tunnel {
   destroy(): void;
 }
 
+/** What one request asks of the choice between instances. */
+export interface Ask {
+  /** Those that had it already. */
+  readonly tried: ReadonlySet<Instance>;
+  /** What `balance: hash` hashes, or the token of a sticky client; '' = nothing. */
+  readonly affinity: string;
+  readonly nowMs: number;
+  /** In [0, 1). */
+  readonly rnd: () => number;
+}
+
+/** Why there is none. away: none may take requests. tried: all that may have had this one. */
+export type NoInstance = 'away' | 'tried';
+
 /** A named upstream on one worker. */
 export interface Upstream {
   readonly name: string;
   /** 'keep', 'upstream' or a name. */
   readonly host: string;
-  /** The next instance for a request, none of `tried`; null when none is available. Counts nothing until send(). */
-  pick(tried: ReadonlySet<Instance>, nowMs: number, rnd: () => number): Instance | null;
+  /** The next instance for a request, none of `tried`. Counts nothing until send(). */
+  pick(ask: Ask): Instance | NoInstance;
   /** Takes one retry out of the budget; false when it is used up. */
   mayRetry(nowMs: number): boolean;
 }

@@ -154,13 +154,16 @@ export interface Fleet {
   readonly instance: Instance;
 }
 
+/** The row of the upstream itself in a fleet. */
+export const UPSTREAM_SLOT = 4000;
+
 /** Pools for one upstream; `instance` is the first that a pick gives. */
 export function fleet(config: UpstreamConfig, specs: readonly InstanceSpec[]): Fleet {
   const vitals = new Vitals(createVitals());
   const pools = createPools({ vitals, workers: 1, workerRow: 0 });
-  const upstream = pools.apply([config], { [config.name]: specs }).get(config.name);
-  const instance = upstream?.pick(new Set(), Date.now(), () => 0) ?? null;
-  if (upstream === undefined || instance === null) throw new Error('no instance');
+  const upstream = pools.apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }).get(config.name);
+  const instance = upstream?.pick({ tried: new Set(), affinity: '', nowMs: Date.now(), rnd: () => 0 }) ?? 'away';
+  if (upstream === undefined || typeof instance === 'string') throw new Error('no instance');
   return { pools, vitals, upstream, instance };
 }
 

@@ -86,7 +86,7 @@ export class Origin {
     return {
       name: 'api',
       host: 'keep',
-      pick: (tried) => instances.find((instance) => !tried.has(instance)) ?? null,
+      pick: ({ tried }) => instances.find((instance) => !tried.has(instance)) ?? 'tried',
       mayRetry: () => true,
     };
   }

@@ -6,7 +6,7 @@ import { mayRetry } from '../../gateway/balance/retry.ts';
 import type { UpstreamConfig } from '../../gateway/config/config.ts';
 import type { InstanceSpec } from '../../gateway/config/published.ts';
 import { createPools } from '../../gateway/upstream/pools.ts';
-import type { Instance, Upstream } from '../../gateway/upstream/upstream.ts';
+import type { Ask, Instance, Upstream } from '../../gateway/upstream/upstream.ts';
 import { createVitals, Vitals } from '../../gateway/upstream/vitals.ts';
 import {
   answering,
@@ -16,6 +16,7 @@ import {
   rawUpstream,
   TIMEOUTS,
   tcpSpec,
+  UPSTREAM_SLOT,
   upstreamConfig,
 } from '../helpers/raw-upstream.ts';
 
@@ -33,16 +34,20 @@ function pools(): {
     set,
     vitals,
     apply(config, specs) {
-      const upstream = set.apply([config], { [config.name]: specs }).get(config.name);
+      const upstream = set.apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }).get(config.name);
       if (upstream === undefined) throw new Error('no upstream');
       return upstream;
     },
   };
 }
 
+function asking(tried: ReadonlySet<Instance> = none): Ask {
+  return { tried, affinity: '', nowMs: Date.now(), rnd: Math.random };
+}
+
 function pick(upstream: Upstream): Instance {
-  const instance = upstream.pick(none, Date.now(), Math.random);
-  if (instance === null) throw new Error('no instance');
+  const instance = upstream.pick(asking());
+  if (typeof instance === 'string') throw new Error('no instance');
   return instance;
 }
 
@@ -86,7 +91,7 @@ test('a retired server finishes what runs on it, takes nothing new, and then clo
   while (server.connections.length === 0) await new Promise((resolve) => setImmediate(resolve));
   const connection = server.connections[0] as RawConnection;
   await connection.received('\r\n\r\n');
-  assert.equal(apply(upstreamConfig(), []).pick(none, Date.now(), Math.random), null);
+  assert.equal(apply(upstreamConfig(), []).pick(asking()), 'away');
   const late = await new Recorder(instance, get('/late')).ending;
   assert.deepEqual(late.kind === 'failure' && [late.failure.word, late.failure.sent], ['connect', false]);
   const from = connection.text.length;
@@ -132,7 +137,9 @@ test('states decide who is picked: up and unknown, and none when all are down', 
     tcpSpec(3, { slot: 2 }),
   ]);
   const ids = (): string[] =>
-    [...new Set(Array.from({ length: 6 }, () => upstream.pick(none, 0, Math.random)?.id ?? 'none'))].sort();
+    [...new Set(Array.from({ length: 6 }, () => upstream.pick(asking())))]
+      .map((picked) => (typeof picked === 'string' ? picked : picked.id))
+      .sort();
   assert.equal(ids().length, 3);
   vitals.setState(0, 'down');
   vitals.setState(1, 'up');
@@ -140,7 +147,7 @@ test('states decide who is picked: up and unknown, and none when all are down', 
   vitals.setState(1, 'draining');
   assert.deepEqual(ids(), ['api/127.0.0.1:3']);
   vitals.setState(2, 'starting');
-  assert.deepEqual(ids(), ['none']);
+  assert.deepEqual(ids(), ['away']);
   await set.close();
 });
 
@@ -176,8 +183,8 @@ test('one of three servers is killed under 50 concurrent GETs at a time: no requ
   const request = async (): Promise<void> => {
     const tried = new Set<Instance>();
     for (let attempt = 1; ; attempt++) {
-      const instance = upstream.pick(tried, Date.now(), Math.random);
-      if (instance === null) {
+      const instance = upstream.pick(asking(tried));
+      if (typeof instance === 'string') {
         words.set('none', (words.get('none') ?? 0) + 1);
         return;
       }
