@@ -3,7 +3,8 @@
 
 import type { HealthConfig } from '../config/config.ts';
 
-export type HealthWord = 'unknown' | 'up' | 'down';
+/** unreachable: down, and nothing even listens there. */
+export type HealthWord = 'unknown' | 'up' | 'down' | 'unreachable';
 
 export interface HealthState {
   /** unknown: never probed. It takes requests, since refusing them on no evidence would be an outage of our making. */
@@ -14,8 +15,8 @@ export interface HealthState {
   readonly sinceMs: number;
 }
 
-/** What a probe found: whether the answer came in time with an expected status. */
-export type ProbeResult = { readonly ok: true } | { readonly ok: false; readonly why: string };
+/** What a probe found: it is well, it answers badly or not in time, or nothing is there. */
+export type ProbeResult = 'up' | 'down' | 'unreachable';
 
 /** Before the first probe. */
 export function newHealth(nowMs: number): HealthState {
@@ -32,12 +33,13 @@ export function step(
   config: Pick<HealthConfig, 'rise' | 'fall'>,
   nowMs: number,
 ): HealthState {
-  const said: HealthWord = result.ok ? 'up' : 'down';
-  if (state.word === 'unknown') return { word: said, against: 0, sinceMs: nowMs };
-  if (state.word === said) return state.against === 0 ? state : { ...state, against: 0 };
+  if (state.word === 'unknown') return { word: result, against: 0, sinceMs: nowMs };
+  if (state.word === result) return state.against === 0 ? state : { ...state, against: 0 };
+  // In what way it is not well may change with every probe.
+  if (state.word !== 'up' && result !== 'up') return { ...state, word: result, against: 0 };
   const against = state.against + 1;
-  const needed = result.ok ? config.rise : config.fall;
-  return against >= needed ? { word: said, against: 0, sinceMs: nowMs } : { ...state, against };
+  const needed = result === 'up' ? config.rise : config.fall;
+  return against >= needed ? { word: result, against: 0, sinceMs: nowMs } : { ...state, against };
 }
 
 /**

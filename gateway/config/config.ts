@@ -150,6 +150,8 @@ export interface UpstreamConfig {
   readonly managed: ManagedConfig | null;
   readonly balance: 'p2c' | 'round_robin';
   readonly health: HealthConfig | null;
+  /** null = nobody is ejected. */
+  readonly eject: EjectConfig | null;
   /** Connections per server over all workers together. */
   readonly connections: number;
   readonly http2: 'off' | 'alpn' | 'h2c';
@@ -179,7 +181,18 @@ export interface ManagedConfig {
   readonly stopGraceMs: number;
 }
 
+/** When an instance that does worse than its peers takes nothing for a while. */
+export interface EjectConfig {
+  /** Failures in a row. */
+  readonly errors: number;
+  /** The first time; twice as long every time after it. */
+  readonly forMs: number;
+  /** Part of the pool, 0 to 1; one of two may always go. */
+  readonly max: number;
+}
+
 export interface HealthConfig {
+  /** '' = only a connection is opened. */
   readonly path: string;
   readonly intervalMs: number;
   readonly timeoutMs: number;
@@ -187,6 +200,8 @@ export interface HealthConfig {
   readonly fall: number;
   readonly expectFrom: number;
   readonly expectTo: number;
+  /** Text that the body must hold, in its first 64 KiB; '' = any. */
+  readonly body: string;
 }
 
 export interface RouteMatch {

@@ -64,6 +64,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
             },
       balance: written.balance,
       health: written.health,
+      eject: written.eject,
       connections: written.connections,
       http2: written.http2,
       tls: { ...written.tls, ca: textOf(written.tls.ca), cert: textOf(written.tls.cert), key: textOf(written.tls.key) },

@@ -3,8 +3,9 @@
 import * as z from 'zod';
 import { isHostName } from './addresses.ts';
 import { listenPlaceholder, splitCommand } from './argv.ts';
-import type { HealthConfig, ServerAddress, UpstreamConfig } from './config.ts';
-import { type Parsed, parsed, refused } from './parsed.ts';
+import type { EjectConfig, HealthConfig, ServerAddress, UpstreamConfig } from './config.ts';
+import { ejectSchema, healthSchema } from './health.ts';
+import { parsed, refused } from './parsed.ts';
 import { duration, flag, forms, scalar, serverAddress, text, whole, wholeOrAuto, word } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
@@ -28,6 +29,7 @@ export interface WrittenUpstream {
   readonly stopGraceMs: number;
   readonly balance: UpstreamConfig['balance'];
   readonly health: HealthConfig | null;
+  readonly eject: EjectConfig | null;
   readonly connections: number;
   readonly http2: UpstreamConfig['http2'];
   readonly tls: UpstreamConfig['tls'];
@@ -46,65 +48,6 @@ const serverSchema = forms<WrittenServer>('a server such as "http://127.0.0.1:80
       weight: whole(1, 1000).prefault(1).describe('Share of the requests compared to the other servers.'),
     })
     .transform((written): WrittenServer => ({ address: written.url, weight: written.weight })),
-]);
-
-function readHealthPath(input: unknown): Parsed<string> {
-  const advice = 'must be a path such as /healthz';
-  if (typeof input !== 'string') return refused('wrong-type', advice);
-  if (!/^\/[\x21-\x7e]*$/.test(input) || input.includes('#')) return refused('bad-value', advice);
-  return parsed(input);
-}
-
-const healthPath = (): z.ZodType<string, unknown> =>
-  scalar(readHealthPath, { type: 'string', pattern: '^/', 'x-type': 'path' });
-
-function readExpect(input: unknown): Parsed<readonly [number, number]> {
-  const advice = 'must be a status or a range of them, such as 200 or 200-399';
-  const found = /^([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?$/.exec(
-    typeof input === 'number' ? String(input) : typeof input === 'string' ? input : '',
-  );
-  if (found === null) return refused('bad-value', advice);
-  const from = Number(found[1]);
-  const to = Number(found[2] ?? found[1]);
-  return from <= to ? parsed([from, to]) : refused('bad-value', advice, `did you mean ${to}-${from}?`);
-}
-
-const healthLong = z
-  .strictObject({
-    path: healthPath().describe('What is asked, by GET.'),
-    interval: duration().prefault('5s').describe('Time between two probes of one server.'),
-    timeout: duration().prefault('1s').describe('Time for one probe.'),
-    rise: whole(1, 100).prefault(2).describe('Good probes in a row that bring a server back.'),
-    fall: whole(1, 100).prefault(3).describe('Bad probes in a row that take a server out.'),
-    expect: scalar(readExpect, { type: ['string', 'integer'], 'x-type': 'status or range' })
-      .prefault('200-399')
-      .describe('Statuses that count as good.'),
-  })
-  .transform(
-    (written): HealthConfig => ({
-      path: written.path,
-      intervalMs: written.interval,
-      timeoutMs: written.timeout,
-      rise: written.rise,
-      fall: written.fall,
-      expectFrom: written.expect[0],
-      expectTo: written.expect[1],
-    }),
-  );
-
-const healthSchema = forms<HealthConfig | null>('a path such as /healthz, or a map', [
-  healthPath().transform(
-    (path): HealthConfig => ({
-      path,
-      intervalMs: 5000,
-      timeoutMs: 1000,
-      rise: 2,
-      fall: 3,
-      expectFrom: 200,
-      expectTo: 399,
-    }),
-  ),
-  healthLong,
 ]);
 
 const commandSchema = scalar<WrittenCommand>(
@@ -183,6 +126,7 @@ const longForm = z
     health: healthSchema
       .optional()
       .describe('A path that is probed, or the long form. Without it a server counts as good until requests fail.'),
+    eject: ejectSchema.prefault({}),
     connections: whole(1, 100_000).prefault(128).describe('Connections per server, over all workers together.'),
     http2: http2Schema.prefault(false).describe('HTTP/2 to the servers. true: where ALPN agrees. h2c: without TLS.'),
     tls: tlsSchema,
@@ -201,6 +145,7 @@ const longForm = z
       stopGraceMs: written.stop_grace,
       balance: written.balance,
       health: written.health ?? null,
+      eject: written.eject,
       connections: written.connections,
       http2: written.http2,
       tls: written.tls,

@@ -9,8 +9,15 @@ import { isExpected } from '../balance/health.ts';
 import type { HealthConfig, ServerAddress, UpstreamConfig } from '../config/config.ts';
 import { addressName } from './instances.ts';
 
+/**
+ * refused: nothing listens there, or it cannot be reached. silent: it was reached, or is far too busy, and did not answer in
+ * time. bad: it answered, and not well.
+ */
+export type ProbeFault = 'refused' | 'silent' | 'bad';
+
 export interface ProbeOutcome {
-  readonly ok: boolean;
+  /** null = it is well. */
+  readonly fault: ProbeFault | null;
   /** "status 200", "status 503, expected 200-399", "ECONNREFUSED", "no answer within 1000 ms". For the log and the admin API. */
   readonly evidence: string;
 }
@@ -24,32 +31,46 @@ export interface Probe {
 /** What of an upstream a probe needs. */
 export type ProbedUpstream = Pick<UpstreamConfig, 'host' | 'http2' | 'tls'>;
 
-/** A health answer larger than this is not read to its end; its head has said enough. */
+/** Errors of a connection that say: there is nothing at that address. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENOTFOUND',
+  'EADDRNOTAVAIL',
+]);
+/** A health answer larger than this is not read to its end; its head and the text so far have said enough. */
 const BODY_BYTES = 65_536;
 const HEADER_BYTES = 16_384;
 
 /**
  * Asks `health.path` of one server by a connection of its own (HTTP/1.1, or HTTP/2 for `http2: h2c` and where ALPN chose
- * it). ok: a status in the expected range and its whole body within `health.timeoutMs`. Never rejects.
+ * it). Well: a status in the expected range and its whole body, with the text it must hold, within `health.timeoutMs`; without
+ * a path, a connection. Never rejects.
  */
 export function probe(address: ServerAddress, upstream: ProbedUpstream, health: HealthConfig): Probe {
   let abort = (): void => {};
   const done = new Promise<ProbeOutcome>((resolve) => {
     let socket: Socket | null = null;
     let session: ClientHttp2Session | null = null;
-    const finish = (ok: boolean, evidence: string): void => {
+    const finish = (fault: ProbeFault | null, evidence: string): void => {
       clearTimeout(timer);
       session?.destroy();
       socket?.destroy();
-      resolve({ ok, evidence });
+      resolve({ fault, evidence });
     };
-    const judge = (status: number): void => {
-      const ok = isExpected(status, health);
-      finish(ok, ok ? `status ${status}` : `status ${status}, expected ${health.expectFrom}-${health.expectTo}`);
+    const judge = (status: number, body: string): void => {
+      if (!isExpected(status, health))
+        finish('bad', `status ${status}, expected ${health.expectFrom}-${health.expectTo}`);
+      else if (!body.includes(health.body)) finish('bad', `status ${status}, its body without ${quoted(health.body)}`);
+      else finish(null, `status ${status}`);
     };
-    const fail = (error: unknown): void => finish(false, evidenceOf(error));
-    const timer = setTimeout(() => finish(false, `no answer within ${health.timeoutMs} ms`), health.timeoutMs);
-    abort = () => finish(false, 'aborted');
+    const fail = (error: unknown): void =>
+      finish(UNREACHABLE.has(codeOf(error)) ? 'refused' : 'bad', evidenceOf(error));
+    const timer = setTimeout(() => finish('silent', `no answer within ${health.timeoutMs} ms`), health.timeoutMs);
+    abort = () => finish('bad', 'aborted');
     /** Node throws on a broken certificate, a path or an authority it cannot send: no reason for control to end. */
     const guarded = (act: () => void): void => {
       try {
@@ -63,6 +84,10 @@ export function probe(address: ServerAddress, upstream: ProbedUpstream, health: 
       socket = opened;
       opened.on('error', fail);
       opened.once(address.tls ? 'secureConnect' : 'connect', () => {
+        if (health.path === '') {
+          finish(null, 'connected');
+          return;
+        }
         guarded(() => {
           const authority = isFixedName(upstream.host) ? upstream.host : authorityOf(address);
           const speaksHttp2 = upstream.http2 === 'h2c' || ('alpnProtocol' in opened && opened.alpnProtocol === 'h2');
@@ -95,7 +120,8 @@ function open(address: ServerAddress, upstream: ProbedUpstream): Socket {
   });
 }
 
-type Judge = (status: number) => void;
+/** `body`: so much of it as was read. */
+type Judge = (status: number, body: string) => void;
 type Fail = (error: unknown) => void;
 
 function askHttp1(socket: Socket, authority: string, path: string, judge: Judge, fail: Fail): void {
@@ -110,7 +136,7 @@ function askHttp1(socket: Socket, authority: string, path: string, judge: Judge,
   request.once('response', (response: IncomingMessage) => {
     const status = response.statusCode ?? 0;
     response.on('error', fail);
-    readBody(response, () => judge(status));
+    readBody(response, (body) => judge(status, body));
   });
   request.end();
 }
@@ -132,18 +158,26 @@ function askHttp2(
   stream.on('error', fail);
   stream.once('close', () => fail(new Error('the connection was closed')));
   stream.once('response', (headers: IncomingHttpHeaders & { ':status'?: number }) => {
-    readBody(stream, () => judge(headers[':status'] ?? 0));
+    readBody(stream, (body) => judge(headers[':status'] ?? 0, body));
   });
   return session;
 }
 
-function readBody(body: NodeJS.ReadableStream, then: () => void): void {
+function readBody(body: NodeJS.ReadableStream, then: (text: string) => void): void {
+  const chunks: Buffer[] = [];
   let bytes = 0;
+  const told = (): void => then(Buffer.concat(chunks).subarray(0, BODY_BYTES).toString());
   body.on('data', (chunk: Buffer) => {
+    if (bytes > BODY_BYTES) return;
     bytes += chunk.length;
-    if (bytes > BODY_BYTES) then();
+    chunks.push(chunk);
+    if (bytes > BODY_BYTES) told();
   });
-  body.once('end', then);
+  body.once('end', told);
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }
 
 /** As it stands in Host: without the default port, "localhost" for a unix socket. */
@@ -153,9 +187,18 @@ function authorityOf(address: ServerAddress): string {
   return address.port === (address.tls ? 443 : 80) ? name.slice(0, name.lastIndexOf(':')) : name;
 }
 
+/** A name with several addresses fails with all their errors in one. */
+function firstOf(error: unknown): unknown {
+  return error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+}
+
+function codeOf(error: unknown): string {
+  const first = firstOf(error);
+  return first instanceof Error && 'code' in first && typeof first.code === 'string' ? first.code : '';
+}
+
 function evidenceOf(error: unknown): string {
-  // A name with several addresses fails with all their errors in one.
-  const first: unknown = error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+  const first = firstOf(error);
   if (!(first instanceof Error)) return String(first);
   const { code } = first as NodeJS.ErrnoException;
   if (code === undefined) return first.message;

@@ -1,15 +1,17 @@
 // The active health check: asks every instance with a `health:` at its interval and writes what it learns into the
 // vitals, which every worker reads. Control alone probes. It never stands in the way of a request and never picks.
 
-import { type HealthState, newHealth, probeDelayMs, step } from '../balance/health.ts';
+import { type HealthState, newHealth, type ProbeResult, probeDelayMs, step } from '../balance/health.ts';
 import type { HealthConfig, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec } from '../config/published.ts';
 import type { InstanceState } from '../upstream/vitals.ts';
-import { type Probe, probe } from './ask.ts';
+import { type Probe, type ProbeFault, probe } from './ask.ts';
 import type { ControlLog } from './log.ts';
 
 export interface ProberOptions {
   readonly vitals: { setState(slot: number, state: InstanceState): void };
+  /** Answers that real requests got from an instance so far, by its row; only differences count. */
+  readonly answers: (slot: number) => number;
   /** For instances of managed upstreams: whether their process runs and accepts. Asked in `apply` and `changed`. */
   readonly isRunning: (spec: InstanceSpec) => boolean;
   readonly log: ControlLog;
@@ -25,6 +27,9 @@ export interface InstanceHealth {
   readonly sinceMs: number;
   /** What the last probe saw: "status 200 in 3 ms"; '' = none yet. */
   readonly evidence: string;
+  /** Good probes in a row, and all since it is watched. */
+  readonly goodInRow: number;
+  readonly good: number;
 }
 
 export interface Prober {
@@ -43,6 +48,12 @@ export interface Prober {
 /** An instance that is down is asked at least this often, so that its return is noticed soon. ms. */
 const DOWN_MS = 1000;
 
+/** What the health state machine is told. */
+const RESULTS = { none: 'up', silent: 'down', bad: 'down', refused: 'unreachable' } as const satisfies Record<
+  ProbeFault | 'none',
+  ProbeResult
+>;
+
 interface Watched {
   readonly spec: InstanceSpec;
   readonly upstream: UpstreamConfig;
@@ -51,6 +62,8 @@ interface Watched {
   state: InstanceState;
   health: HealthState;
   evidence: string;
+  goodInRow: number;
+  good: number;
   timer: NodeJS.Timeout | null;
   probe: Probe | null;
 }
@@ -68,12 +81,16 @@ export function createProber(options: ProberOptions): Prober {
     options.vitals.setState(one.spec.slot, state);
     const facts = { upstream: one.upstream.name, instance: one.spec.id, address: one.spec.address.text, from: before };
     if (state === 'down') log.warn(`${one.spec.id} is down: ${one.evidence}`, facts);
+    else if (state === 'unreachable') log.warn(`${one.spec.id} is unreachable: ${one.evidence}`, facts);
     else if (state === 'up') log.info(`${one.spec.id} is up: ${one.evidence}`, facts);
   }
 
   function later(one: Watched, health: HealthConfig): void {
     const chance = options.rnd();
-    const config = one.state === 'down' ? { intervalMs: Math.min(health.intervalMs, DOWN_MS) } : health;
+    const config =
+      one.state === 'down' || one.state === 'unreachable'
+        ? { intervalMs: Math.min(health.intervalMs, DOWN_MS) }
+        : health;
     one.timer = setTimeout(() => void ask(one, health), probeDelayMs(one.health, config, chance));
   }
 
@@ -81,15 +98,24 @@ export function createProber(options: ProberOptions): Prober {
   async function ask(one: Watched, health: HealthConfig): Promise<void> {
     one.timer = null;
     const startedMs = options.now();
+    const answered = options.answers(one.spec.slot);
     const mine = probe(one.spec.address, one.upstream, health);
     one.probe = mine;
-    const { ok, evidence } = await mine.done;
+    const { fault, evidence } = await mine.done;
     // Aborted, since the process ended or the instance left.
     if (one.probe !== mine) return;
     one.probe = null;
-    one.evidence = `${evidence} in ${Math.round(options.now() - startedMs)} ms`;
-    one.health = step(one.health, ok ? { ok } : { ok, why: evidence }, health, options.now());
-    enter(one, one.health.word);
+    const meanwhile = (options.answers(one.spec.slot) - answered) | 0;
+    if (fault === 'silent' && meanwhile > 0 && one.health.word === 'up') {
+      // Too busy for the probe is not dead: a sync endpoint waits behind forty others for its thread.
+      one.evidence = `${evidence}, but ${meanwhile} requests were answered meanwhile`;
+    } else {
+      one.evidence = `${evidence} in ${Math.round(options.now() - startedMs)} ms`;
+      one.health = step(one.health, RESULTS[fault ?? 'none'], health, options.now());
+      one.goodInRow = fault === null ? one.goodInRow + 1 : 0;
+      if (fault === null) one.good++;
+      enter(one, one.health.word);
+    }
     later(one, health);
     for (const check of waiting) check();
   }
@@ -109,6 +135,7 @@ export function createProber(options: ProberOptions): Prober {
       // What was known was known of a process that is gone.
       one.health = newHealth(options.now());
       one.evidence = '';
+      one.goodInRow = 0;
       enter(one, 'starting');
     } else if (one.upstream.health === null) {
       one.health = newHealth(options.now());
@@ -139,6 +166,8 @@ export function createProber(options: ProberOptions): Prober {
             state: same?.state ?? (upstream.managed === null ? 'unknown' : 'starting'),
             health: same?.health ?? newHealth(options.now()),
             evidence: same?.evidence ?? '',
+            goodInRow: same?.goodInRow ?? 0,
+            good: same?.good ?? 0,
             timer: null,
             probe: null,
           };
@@ -157,7 +186,9 @@ export function createProber(options: ProberOptions): Prober {
     },
     health(id) {
       const one = watched.get(id);
-      return one === undefined ? null : { state: one.state, sinceMs: one.health.sinceMs, evidence: one.evidence };
+      if (one === undefined) return null;
+      const { state, evidence, goodInRow, good } = one;
+      return { state, sinceMs: one.health.sinceMs, evidence, goodInRow, good };
     },
     settled: (withinMs) =>
       new Promise((resolve) => {

@@ -15,13 +15,16 @@ import { createVitals, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
 import { type Cache, createCache } from './cache.ts';
+import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
 import { purge } from './purge.ts';
 import { createSite, isRunning, type Site } from './site.ts';
+import { createStandings, type Standings } from './standings.ts';
 import { bannerInput, statusReport } from './status.ts';
+import { startTicker, type Ticker } from './tick.ts';
 import { INSTANCE_ROWS } from './upstream-rows.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
 import { createWorkers, type Workers } from './workers.ts';
@@ -77,6 +80,9 @@ class Gateway {
   readonly #site: Site;
   readonly #workers: Workers;
   readonly #prober: ReturnType<typeof createProber>;
+  readonly #standings: Standings;
+  readonly #ejector: Ejector;
+  #ticker: Ticker | null = null;
   readonly #workerCount: number;
   readonly #cache: Cache;
   readonly #tokenDigest = new SharedArrayBuffer(TOKEN_DIGEST_BYTES);
@@ -101,12 +107,21 @@ class Gateway {
     this.#counters = createCounterBuffer(this.#workerCount);
     const vitals = createVitals();
     this.#vitals = new Vitals(vitals);
+    this.#standings = createStandings({ vitals: this.#vitals, log, now: Date.now });
     this.#prober = createProber({
-      vitals: this.#vitals,
+      vitals: { setState: (slot, state) => this.#standings.setHealth(slot, state) },
+      answers: (slot) => this.#vitals.sum(slot, this.#workerCount, 'ok'),
       isRunning: (spec) => isRunning(this.#site, spec),
       log,
       now: Date.now,
       rnd: Math.random,
+    });
+    this.#ejector = createEjector({
+      vitals: this.#vitals,
+      workerCount: this.#workerCount,
+      standings: this.#standings,
+      prober: this.#prober,
+      now: Date.now,
     });
     this.#workers = createWorkers({
       count: this.#workerCount,
@@ -137,6 +152,8 @@ class Gateway {
       workerCount: this.#workerCount,
       prober: this.#prober,
       vitals: this.#vitals,
+      standings: this.#standings,
+      ejector: this.#ejector,
       slots: INSTANCE_ROWS,
       ticketKeys: randomBytes(48),
       files,
@@ -208,6 +225,9 @@ class Gateway {
     if (!applied.ok) return applied.problem;
     const problem = await this.#startAdmin();
     if (problem !== null) return problem;
+    this.#ticker = startTicker(this.#vitals, [() => this.#ejector.tick()], (error) =>
+      this.#log.error(`a fault in control: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    );
     await this.#prober.settled(FIRST_PROBES_MS);
     // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
     this.#renewal = setInterval(() => void this.#renew(), CERTIFICATE_CHECK_MS);
@@ -338,6 +358,7 @@ class Gateway {
     if (this.#keeping !== null) clearInterval(this.#keeping);
     this.#watch?.close();
     this.#prober.stop();
+    this.#ticker?.stop();
     await this.#workers.terminate();
     await Promise.all([this.#site.stop(), this.#admin?.close()]);
   }
@@ -355,6 +376,7 @@ class Gateway {
       site: this.#site,
       workers: this.#workers,
       prober: this.#prober,
+      standings: this.#standings,
       vitals: this.#vitals,
       workerCount: this.#workerCount,
       counters: this.#counters,

@@ -6,11 +6,13 @@ import type { InstanceSpec, Published } from '../config/published.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import type { Addresses } from './addresses.ts';
 import { certificatesFor } from './certificates.ts';
+import type { Ejector } from './eject.ts';
 import { createInstanceRegistry } from './instances.ts';
 import type { ControlLog } from './log.ts';
 import type { ManagedUpstream } from './managed.ts';
 import type { Listening } from './messages.ts';
 import type { Prober } from './probe.ts';
+import type { Standings } from './standings.ts';
 import { createUpstreamRows, UPSTREAM_ROWS } from './upstream-rows.ts';
 import type { Workers } from './workers.ts';
 
@@ -20,6 +22,8 @@ export interface SiteOptions {
   readonly workerCount: number;
   readonly prober: Prober;
   readonly vitals: Vitals;
+  readonly standings: Standings;
+  readonly ejector: Ejector;
   readonly slots: number;
   readonly ticketKeys: Uint8Array;
   /** Open files the process may have; bounds the connections when the config says auto. */
@@ -115,6 +119,13 @@ export function createSite(options: SiteOptions): Site {
     return { ok: false, problem: String(failed.reason instanceof Error ? failed.reason.message : failed.reason) };
   }
 
+  /** What finds out how instances are looks at these from now on. */
+  function watch({ config, instances, upstreamSlots }: Published): void {
+    options.standings.apply(instances, upstreamSlots);
+    options.ejector.apply(config.upstreams);
+    prober.apply(config.upstreams, instances);
+  }
+
   async function publish(
     config: Config,
     pairs: Published['certificates'],
@@ -140,11 +151,11 @@ export function createSite(options: SiteOptions): Site {
     const before = managed;
     // Asked by the prober while it applies: which processes run.
     managed = running;
-    prober.apply(config.upstreams, specs.specs);
+    watch(published);
     const outcome = await options.workers().publish(published);
     if (!outcome.ok) {
       managed = before;
-      if (served !== null) prober.apply(served.published.config.upstreams, served.published.instances);
+      if (served !== null) watch(served.published);
       return outcome;
     }
     version++;

@@ -10,6 +10,7 @@ import { addressName } from './instances.ts';
 import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
 import type { Site } from './site.ts';
+import type { Standings } from './standings.ts';
 import type { Workers } from './workers.ts';
 
 /** The parts that are looked at. */
@@ -18,6 +19,7 @@ export interface View {
   readonly site: Site;
   readonly workers: Workers;
   readonly prober: Prober;
+  readonly standings: Standings;
   readonly vitals: Vitals;
   readonly workerCount: number;
   readonly counters: SharedArrayBuffer;
@@ -98,14 +100,15 @@ function instancesOf(view: View, upstream: string): StatusReport['upstreams'][nu
   const processes = view.site.managedOf(upstream)?.states() ?? [];
   return (view.site.served?.published.instances[upstream] ?? []).map((spec) => {
     const health = view.prober.health(spec.id);
+    const standing = view.standings.of(spec.id);
     const child = processes.find((one) => one.id === spec.id);
     return {
       id: spec.id,
       address: addressName(spec.address),
       weight: spec.weight,
-      state: health?.state ?? 'unknown',
+      state: standing?.state ?? 'unknown',
       inFlight: view.vitals.inflight(spec.slot, view.workerCount),
-      evidence: health?.evidence ?? '',
+      evidence: standing?.state === 'ejected' ? standing.ejectedFor : (health?.evidence ?? ''),
       process:
         child === undefined
           ? null

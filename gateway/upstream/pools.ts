@@ -57,6 +57,7 @@ export function createPools(options: PoolSetOptions): PoolSet {
           const key = `${spec.id}\n${spec.slot}\n${JSON.stringify(settings)}`;
           const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec, budget });
           pool.weight = spec.weight;
+          pool.ringsAt = config.eject?.errors ?? 0;
           next.set(key, pool);
           members.push(pool);
         }

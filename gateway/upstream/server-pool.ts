@@ -45,6 +45,8 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   readonly authority: string;
   readonly servername: string;
   weight: number;
+  /** Failures in a row that control wants to hear of at once; 0 = none. */
+  ringsAt = 0;
   turn = 0;
   readonly latency: Latency;
   readonly #options: ServerPoolOptions;
@@ -166,7 +168,8 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
     observe(this.latency, sample, tookMs, nowMs);
     vitals.setLatency(spec.slot, workerRow, this.latency.ewmaMs, nowMs, tookMs);
     const outcome = OUTCOMES[sample];
-    if (outcome !== null) vitals.count(spec.slot, workerRow, outcome);
+    // Control is told at the moment that may be enough to eject it.
+    if (outcome !== null && vitals.count(spec.slot, workerRow, outcome) === this.ringsAt) vitals.ring();
   }
 
   mayRestart(): boolean {

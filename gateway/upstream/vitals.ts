@@ -9,8 +9,8 @@ export const VITALS_WORKERS = 64;
 
 /**
  * unknown: nothing was found out. down: answers badly, or not in time. ejected: worse than its peers under real traffic.
- * unreachable: nothing listens. starting: its process does not serve yet. draining: takes nothing new. disabled: likewise,
- * and is not probed.
+ * unreachable: nothing listens. starting: its process does not serve yet. draining: takes no new clients. disabled: takes
+ * nothing at all.
  */
 const STATES = ['unknown', 'up', 'down', 'draining', 'starting', 'ejected', 'disabled', 'unreachable'] as const;
 

@@ -98,6 +98,7 @@ export function healthConfig(changes: Partial<HealthConfig> = {}): HealthConfig 
     fall: 3,
     expectFrom: 200,
     expectTo: 399,
+    body: '',
     ...changes,
   };
 }
@@ -109,6 +110,7 @@ export function upstreamConfig(changes: Partial<UpstreamConfig> = {}): UpstreamC
     managed: null,
     balance: 'p2c',
     health: null,
+    eject: null,
     connections: 128,
     http2: 'off',
     tls: { verify: true, ca: '', servername: '', cert: '', key: '' },

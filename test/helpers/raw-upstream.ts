@@ -121,6 +121,7 @@ export function upstreamConfig(changes: Partial<UpstreamConfig> = {}): UpstreamC
     managed: null,
     balance: 'p2c',
     health: null,
+    eject: null,
     connections: 4,
     http2: 'off',
     tls: { verify: true, ca: '', servername: '', cert: '', key: '' },

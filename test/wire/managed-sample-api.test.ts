@@ -44,6 +44,7 @@ async function sample(t: TestContext): Promise<Sample> {
   const log = createNewsLog();
   const prober = createProber({
     vitals: new Vitals(createVitals()),
+    answers: () => 0,
     isRunning: (spec) => managed.states().some((one) => one.id === spec.id && one.state === 'running'),
     log,
     now: () => performance.now(),

@@ -12,7 +12,7 @@ import { type TestContext, test } from 'node:test';
 import { generate } from 'selfsigned';
 import type { ServerAddress, UpstreamConfig } from '../../gateway/config/config.ts';
 import type { InstanceSpec } from '../../gateway/config/published.ts';
-import { type ProbeOutcome, probe } from '../../gateway/control/ask.ts';
+import { probe } from '../../gateway/control/ask.ts';
 import { createProber, type Prober } from '../../gateway/control/probe.ts';
 import { createVitals, type InstanceState, Vitals } from '../../gateway/upstream/vitals.ts';
 import {
@@ -49,13 +49,16 @@ function rawServer(bytes: string, end: boolean): Server {
   });
 }
 
-const outcome = (
+const outcome = async (
   address: ServerAddress,
   changes: Partial<UpstreamConfig> = {},
   health = healthConfig(),
-): Promise<ProbeOutcome> => probe(address, upstreamConfig(changes), health).done;
+): Promise<{ ok: boolean; evidence: string }> => {
+  const { fault, evidence } = await probe(address, upstreamConfig(changes), health).done;
+  return { ok: fault === null, evidence };
+};
 
-const raw: readonly [what: string, bytes: string, end: boolean, outcome: ProbeOutcome][] = [
+const raw: readonly [what: string, bytes: string, end: boolean, outcome: { ok: boolean; evidence: string }][] = [
   ['200 with a length', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', false, { ok: true, evidence: 'status 200' }],
   ['200 until the end of the connection', 'HTTP/1.1 200 OK\r\n\r\nok', true, { ok: true, evidence: 'status 200' }],
   ['204', 'HTTP/1.1 204 No Content\r\n\r\n', false, { ok: true, evidence: 'status 204' }],
@@ -116,6 +119,66 @@ test('one probe: nobody listens, on a port and on a unix socket', async (t) => {
   assert.deepEqual(await outcome(tcp(port)), { ok: false, evidence: 'ECONNREFUSED' });
   const path = join(testFolder(t), 'none.sock');
   assert.deepEqual(await outcome({ kind: 'unix', tls: false, path, text: '' }), { ok: false, evidence: 'ENOENT' });
+});
+
+test('one probe: in what way an instance is not well', async (t) => {
+  const fault = async (address: ServerAddress, health = healthConfig()): Promise<string | null> =>
+    (await probe(address, upstreamConfig(), health).done).fault;
+  const closed = createNetServer();
+  const port = await serve(t, closed);
+  closed.close();
+  assert.equal(await fault(tcp(port)), 'refused');
+  assert.equal(await fault({ kind: 'unix', tls: false, path: join(testFolder(t), 'no.sock'), text: '' }), 'refused');
+  assert.equal(await fault(tcp(await serve(t, rawServer('', false))), healthConfig({ timeoutMs: 100 })), 'silent');
+  assert.equal(await fault(tcp(await serve(t, rawServer('', true)))), 'bad');
+  assert.equal(
+    await fault(tcp(await serve(t, rawServer('HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n', false)))),
+    'bad',
+  );
+});
+
+test('one probe: the text its body must hold', async (t) => {
+  const server = createServer((_, response) => response.end('{"status": "degraded"}'));
+  const at = tcp(await serve(t, server));
+  assert.deepEqual(await outcome(at, {}, healthConfig({ body: 'degraded' })), { ok: true, evidence: 'status 200' });
+  assert.deepEqual(await outcome(at, {}, healthConfig({ body: '"ok"' })), {
+    ok: false,
+    evidence: 'status 200, its body without "\\"ok\\""',
+  });
+  const long = tcp(await serve(t, rawServer(`HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(70_000)}ok`, false)));
+  assert.equal((await outcome(long, {}, healthConfig({ body: 'xok' }))).ok, false);
+});
+
+test('one probe without a path: a connection is enough, over TLS with its handshake', async (t) => {
+  const health = healthConfig({ path: '', timeoutMs: 500 });
+  const port = await serve(t, rawServer('', false));
+  assert.deepEqual(await outcome(tcp(port), {}, health), { ok: true, evidence: 'connected' });
+  assert.equal((await outcome(tcp(port, '127.0.0.1', true), {}, health)).ok, false);
+});
+
+test('busy is not dead: a probe without an answer says nothing while requests are answered', async (t) => {
+  const it = probing(t);
+  const { prober, log } = it;
+  let silent = false;
+  const server = createServer((_, response) => {
+    if (!silent) response.end('ok');
+    else it.answers += 3;
+  });
+  const port = await serve(t, server);
+  prober.apply([upstreamConfig({ health: healthConfig({ intervalMs: 20, timeoutMs: 30, fall: 2 }) })], {
+    api: [spec('api/a', tcp(port))],
+  });
+  await log.until(/api\/a is up/);
+  silent = true;
+  await eventually('several probes in vain', () => it.answers >= 15);
+  assert.match(
+    prober.health('api/a')?.evidence ?? '',
+    /^no answer within 30 ms, but 3 requests were answered meanwhile$/,
+  );
+  assert.equal(prober.health('api/a')?.state, 'up');
+  server.removeAllListeners('request');
+  server.on('request', () => undefined);
+  await log.until(/api\/a is down: no answer within 30 ms in \d+ ms/);
 });
 
 test('one probe: what it sends, over a unix socket and with a Host of its own', async (t) => {
@@ -188,6 +251,8 @@ interface Probed {
   readonly vitals: Vitals;
   readonly log: NewsLog;
   readonly running: Set<string>;
+  /** Answers that requests got, as the workers count them. */
+  answers: number;
   /** States in the order the workers saw them, of row 0. */
   readonly states: InstanceState[];
 }
@@ -197,6 +262,7 @@ function probing(t: TestContext): Probed {
   const log = createNewsLog();
   const running = new Set<string>();
   const states: InstanceState[] = [];
+  const it = { vitals, log, running, states, answers: 0 };
   const prober = createProber({
     vitals: {
       setState(slot, state) {
@@ -204,13 +270,14 @@ function probing(t: TestContext): Probed {
         vitals.setState(slot, state);
       },
     },
+    answers: () => it.answers,
     isRunning: (spec) => running.has(spec.id),
     log,
     now: () => performance.now(),
     rnd: () => 0.5,
   });
   t.after(() => prober.stop());
-  return { prober, vitals, log, running, states };
+  return Object.assign(it, { prober });
 }
 
 function spec(id: string, address: ServerAddress, slot = 0): InstanceSpec {
@@ -274,10 +341,10 @@ test('an instance that was started again is noticed soon, however long the inter
   prober.apply([upstreamConfig({ health: healthConfig({ intervalMs: 60_000, rise: 1 }) })], {
     api: [spec('api/a', tcp(port))],
   });
-  await log.until(/is down: ECONNREFUSED in/);
+  await log.until(/is unreachable: ECONNREFUSED in/);
   await serve(t, changeable().server, port);
   await log.until(/is up/);
-  assert.deepEqual(states, ['unknown', 'down', 'up']);
+  assert.deepEqual(states, ['unknown', 'unreachable', 'up']);
 });
 
 test('a server that accepts and never answers has one probe at a time, and every connection is closed', async (t) => {

@@ -5,11 +5,13 @@ import { type HealthState, isExpected, newHealth, probeDelayMs, step } from '../
 
 const config = { rise: 2, fall: 3 };
 
-/** The words after each result; "+" is a good probe, "-" a bad one. */
+const RESULTS = { '+': 'up', '-': 'down', '0': 'unreachable' } as const;
+
+/** The words after each result; "+" is a good probe, "-" a bad one, "0" found nobody. */
 function walk(results: string): string[] {
   let state: HealthState = newHealth(0);
   return [...results].map((result, i) => {
-    state = step(state, result === '+' ? { ok: true } : { ok: false, why: 'refused' }, config, i + 1);
+    state = step(state, RESULTS[result as keyof typeof RESULTS], config, i + 1);
     return state.word;
   });
 }
@@ -24,16 +26,19 @@ const rows: readonly (readonly [results: string, words: string])[] = [
   ['+---', 'up up up down'],
   ['+--+--', 'up up up up up up'],
   ['+---++', 'up up up down down up'],
+  ['0-0', 'unreachable down unreachable'],
+  ['+--0', 'up up up unreachable'],
+  ['+000+0++', 'up up up unreachable unreachable unreachable unreachable up'],
 ];
 for (const [results, words] of rows) {
   test(`health: ${results}`, () => assert.equal(walk(results).join(' '), words));
 }
 
 test('the time of a change is kept, results that change nothing keep the object', () => {
-  let state = step(newHealth(5), { ok: true }, config, 10);
+  let state = step(newHealth(5), 'up', config, 10);
   assert.deepEqual(state, { word: 'up', against: 0, sinceMs: 10 });
-  assert.equal(step(state, { ok: true }, config, 20), state);
-  state = step(state, { ok: false, why: 'x' }, config, 30);
+  assert.equal(step(state, 'up', config, 20), state);
+  state = step(state, 'down', config, 30);
   assert.deepEqual(state, { word: 'up', against: 1, sinceMs: 10 });
 });
 
@@ -44,12 +49,12 @@ test('a known instance changes its word only after rise or fall results in a row
       fc.integer({ min: 1, max: 5 }),
       fc.integer({ min: 1, max: 5 }),
       (results, rise, fall) => {
-        let state = step(newHealth(0), { ok: true }, { rise, fall }, 0);
+        let state = step(newHealth(0), 'up', { rise, fall }, 0);
         let run = 0;
         for (const [i, ok] of results.entries()) {
           run = i > 0 && results[i - 1] === ok ? run + 1 : 1;
           const before = state.word;
-          state = step(state, ok ? { ok } : { ok, why: '' }, { rise, fall }, i);
+          state = step(state, ok ? 'up' : 'down', { rise, fall }, i);
           if (state.word !== before) assert.ok(run >= (ok ? rise : fall));
         }
       },

@@ -265,6 +265,26 @@ const ROWS: Readonly<Record<string, Row>> = {
     code: 'bad-value',
     message: /path such as \/healthz/,
   },
+  'a health check without anything to ask': {
+    text: upstream('{ servers: ["http://h"], health: { interval: 1s } }'),
+    code: 'missing-key',
+    message: /path: \/healthz, or tcp: true/,
+  },
+  'a health check by connection with a path': {
+    text: upstream('{ servers: ["http://h"], health: { path: /h, tcp: true } }'),
+    code: 'conflict',
+    message: /asked of nobody where tcp is true/,
+  },
+  'a health check by connection with a text': {
+    text: upstream('{ servers: ["http://h"], health: { tcp: true, body: ok } }'),
+    code: 'conflict',
+    message: /nowhere where tcp is true/,
+  },
+  'an ejection without a unit': {
+    text: upstream('{ servers: ["http://h"], eject: { for: 10 } }'),
+    code: 'bad-duration',
+    message: /must be/,
+  },
   'a probe longer than its interval': {
     text: upstream('{ servers: ["http://h"], health: { path: /h, interval: 1s, timeout: 2s } }'),
     code: 'conflict',

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HealthConfig } from '../../../gateway/config/config.ts';
 import { configOf, withBase } from '../../helpers/config.ts';
 
 const MINIMAL = withBase('');
@@ -118,7 +119,26 @@ test('the short forms of upstreams and servers', async () => {
     fall: 3,
     expectFrom: 200,
     expectTo: 399,
+    body: '',
   });
+});
+
+test('a health check by connection only, and with a text in the body', async () => {
+  const health = async (text: string): Promise<HealthConfig | null | undefined> =>
+    (await configOf(withBase(`upstreams: { api: { servers: ["http://h"], health: ${text} } }`))).upstreams[0]?.health;
+  assert.equal((await health('{ tcp: true }'))?.path, '');
+  assert.equal((await health('{ path: /h, body: "\\"ok\\"" }'))?.body, '"ok"');
+});
+
+test('ejection: on by default, off by a word', async () => {
+  const eject = async (text: string): Promise<unknown> =>
+    (await configOf(withBase(`upstreams: { api: { servers: ["http://h"]${text} } }`))).upstreams[0]?.eject;
+  const usual = { errors: 5, forMs: 10_000, max: 0.5 };
+  assert.deepEqual(await eject(''), usual);
+  assert.deepEqual(await eject(', eject: { errors: 3 }'), { ...usual, errors: 3 });
+  assert.deepEqual(await eject(', eject: { for: 1m, max: 10% }'), { ...usual, forMs: 60_000, max: 0.1 });
+  assert.equal(await eject(', eject: off'), null);
+  assert.equal(await eject(', eject: false'), null);
 });
 
 test('the short form of health means the same as the long one', async () => {
