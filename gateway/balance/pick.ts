@@ -1,95 +1,116 @@
-// Which instance a request goes to: smooth weighted round robin, or the better of two by latency and load (p2c with
-// peak-EWMA). It keeps no list of its own and never reads a clock: candidates, time and chance are arguments.
+// Which instance a request goes to, by the policy of its upstream. It keeps no list of its own and never reads a clock:
+// candidates, time and chance are arguments. Who may be picked at all is candidate.ts.
 
-/** How fast an instance answered lately, as one worker saw it. Changed in place by `observe`. */
-export interface Latency {
-  /** Estimated time to the head of an answer at `atMs`. */
-  ewmaMs: number;
-  /** When the estimate was made. */
-  atMs: number;
+import { type Candidate, gather, type Nobody, type PickAsk, weightNow } from './candidate.ts';
+import { pickHash } from './hash.ts';
+import { latencyNow } from './latency.ts';
+
+/** Of those that may have it, at least one. */
+type Policy = <C extends Candidate>(open: readonly C[], ask: PickAsk) => C;
+
+/** Every policy by its name in gateway.yaml. */
+export const PICKS = {
+  p2c: pickP2c,
+  round_robin: pickRoundRobin,
+  least_requests: pickLeastRequests,
+  random: pickRandom,
+  hash: (open, ask) => (ask.affinity === '' ? pickP2c(open, ask) : pickHash(open, ask)),
+  // Whoever is bound to one was served before it came to a choice.
+  sticky: pickP2c,
+} as const satisfies Record<string, Policy>;
+
+export type PickName = keyof typeof PICKS;
+
+/** One list for all picks of a thread: nothing outlives a call. */
+const scratch: Candidate[] = [];
+
+/** The instance, or why there is none. */
+export function pick<C extends Candidate>(name: PickName, candidates: readonly C[], ask: PickAsk): C | Nobody {
+  if (name === 'sticky' && ask.affinity !== '') {
+    const bound = boundTo(candidates, ask);
+    if (bound !== null) return bound.isFull ? 'full' : bound;
+  }
+  const open = scratch as C[];
+  const nobody = gather(candidates, ask, open);
+  const picked = nobody ?? (open.length === 1 ? (open[0] as C) : PICKS[name](open, ask));
+  scratch.length = 0;
+  return picked;
 }
 
-/** What a pick looks at. */
-export interface Candidate {
-  readonly weight: number;
-  /** May take requests: its state is up or unknown. */
-  readonly eligible: boolean;
-  /** Requests on it now, over all workers. */
-  readonly inflight: number;
-  readonly latency: Latency;
-  /** Round robin's running account; starts at 0, changed in place. */
-  turn: number;
+/** Whom the client of this token is bound to, if it may still have it: a draining one, too, and one that is as ill as most. */
+function boundTo<C extends Candidate>(candidates: readonly C[], ask: PickAsk): C | null {
+  for (const candidate of candidates) {
+    if (candidate.token !== ask.affinity || ask.tried.has(candidate)) continue;
+    return candidate.standing === 'good' || candidate.standing === 'draining' ? candidate : null;
+  }
+  return null;
 }
 
-/** How an attempt went, as far as speed is concerned. */
-export type Sample =
-  | 'answered'
-  /** A 5xx answer: it may count as slow, never as fast. */
-  | 'errored'
-  /** A client that gave up waiting: it may count as slow, never as fast. */
-  | 'unsure'
-  /** Refused, reset, timed out: counts as slow however quickly it happened. */
-  | 'failed';
-
-/** Faster samples pull the estimate down with this time constant, and silence does the same. */
-export const DECAY_MS = 10_000;
-/** What a failure counts as at least. After half a minute without one the instance is tried again now and then. */
-export const FAILURE_MS = 1_000;
-
-/** A fresh estimate: nothing known, so the instance is tried soon. */
-export function newLatency(nowMs: number): Latency {
-  return { ewmaMs: 0, atMs: nowMs };
+/**
+ * Lower is better: the expected time to an answer times the queue for it. An idle one has no queue whatever its weight, so that
+ * of two idle ones the draw decides, which is by weight.
+ */
+export function score(candidate: Candidate, ask: PickAsk): number {
+  return (latencyNow(candidate.latency, ask.nowMs) + 1) * (candidate.inflight / weightNow(candidate, ask) + 1);
 }
 
-/** The estimate as it stands now: without new samples it fades, so that a punished instance is probed again. */
-export function latencyNow(latency: Latency, nowMs: number): number {
-  const idleMs = nowMs - latency.atMs;
-  return idleMs <= 0 ? latency.ewmaMs : latency.ewmaMs * Math.exp(-idleMs / DECAY_MS);
+/** The better of two different ones, each drawn as often as its weight says. */
+export function pickP2c<C extends Candidate>(open: readonly C[], ask: PickAsk): C {
+  if (open.length === 1) return open[0] as C;
+  const first = draw(open, ask, null);
+  const other = draw(open, ask, first);
+  return score(other, ask) < score(first, ask) ? other : first;
 }
 
-/** Takes one sample in: a slower one replaces the estimate at once, a faster one pulls it down slowly. */
-export function observe(latency: Latency, sample: Sample, tookMs: number, nowMs: number): void {
-  const valueMs = sample === 'failed' ? Math.max(tookMs, FAILURE_MS) : tookMs;
-  // The old estimate's weight shrinks with the time since the last sample, so a burst of fast answers does not erase a slow one.
-  const kept = Math.exp(-Math.max(0, nowMs - latency.atMs) / DECAY_MS);
-  if (valueMs >= latency.ewmaMs * kept) latency.ewmaMs = valueMs;
-  else if (sample === 'answered') latency.ewmaMs = latency.ewmaMs * kept + valueMs * (1 - kept);
-  else return;
-  latency.atMs = nowMs;
-}
-
-/** Lower is better: expected wait times queue, for its weight. */
-export function score(candidate: Candidate, nowMs: number): number {
-  return ((latencyNow(candidate.latency, nowMs) + 1) * (candidate.inflight + 1)) / candidate.weight;
+/** One by chance, each as often as its weight says, but not this one. */
+function draw<C extends Candidate>(open: readonly C[], ask: PickAsk, but: C | null): C {
+  let total = 0;
+  for (const candidate of open) if (candidate !== but) total += weightNow(candidate, ask);
+  let left = ask.rnd() * total;
+  let last: C | null = null;
+  for (const candidate of open) {
+    if (candidate === but) continue;
+    last = candidate;
+    left -= weightNow(candidate, ask);
+    if (left < 0) break;
+  }
+  return last as C;
 }
 
 /** Smooth weighted round robin: over one cycle each gets its weight's part, never in a row where it can be avoided. */
-export function pickRoundRobin<C extends Candidate>(candidates: readonly C[], tried: ReadonlySet<unknown>): C | null {
+export function pickRoundRobin<C extends Candidate>(open: readonly C[], ask: PickAsk): C {
   let total = 0;
-  let best: C | null = null;
-  for (const candidate of candidates) {
-    if (!candidate.eligible || tried.has(candidate)) continue;
-    candidate.turn += candidate.weight;
-    total += candidate.weight;
-    if (best === null || candidate.turn > best.turn) best = candidate;
+  let best = open[0] as C;
+  let turn = Number.NEGATIVE_INFINITY;
+  for (const candidate of open) {
+    const weight = weightNow(candidate, ask);
+    candidate.turn += weight;
+    total += weight;
+    if (candidate.turn > turn) {
+      turn = candidate.turn;
+      best = candidate;
+    }
   }
-  if (best !== null) best.turn -= total;
+  best.turn -= total;
   return best;
 }
 
-/** The better of two different ones drawn by chance; the only one when there is one. `rnd` is in [0, 1). */
-export function pickP2c<C extends Candidate>(
-  candidates: readonly C[],
-  tried: ReadonlySet<unknown>,
-  nowMs: number,
-  rnd: () => number,
-): C | null {
-  const open = candidates.filter((candidate) => candidate.eligible && !tried.has(candidate));
-  const count = open.length;
-  if (count < 2) return open[0] ?? null;
-  const first = Math.floor(rnd() * count);
-  const other = Math.floor(rnd() * (count - 1));
-  const a = open[first] as C;
-  const b = open[other >= first ? other + 1 : other] as C;
-  return score(b, nowMs) < score(a, nowMs) ? b : a;
+/** The one with the fewest requests for its weight; among equals by chance, so that an idle pool is not worn on one side. */
+export function pickLeastRequests<C extends Candidate>(open: readonly C[], ask: PickAsk): C {
+  let best = open[0] as C;
+  let least = Number.POSITIVE_INFINITY;
+  let equals = 0;
+  for (const candidate of open) {
+    const load = (candidate.inflight + 1) / weightNow(candidate, ask);
+    if (load > least) continue;
+    equals = load < least ? 1 : equals + 1;
+    if (load < least || ask.rnd() * equals < 1) best = candidate;
+    least = load;
+  }
+  return best;
+}
+
+/** By chance, each as often as its weight says. */
+export function pickRandom<C extends Candidate>(open: readonly C[], ask: PickAsk): C {
+  return draw(open, ask, null);
 }
