@@ -128,7 +128,13 @@ class FakeDownstream implements Downstream {
 }
 
 /** A hit must not ask for an instance; if it does, there is none, and the answer is no hit. */
-const NO_UPSTREAM: Upstream = { name: 'api', host: 'keep', pick: () => 'away', mayRetry: () => false };
+const NO_UPSTREAM: Upstream = {
+  name: 'api',
+  host: 'keep',
+  balance: { policy: 'p2c' },
+  pick: () => 'away',
+  mayRetry: () => false,
+};
 
 /** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
 function createRuntime(config: Config): Runtime<Filling> {

@@ -166,7 +166,7 @@ function commit(version: number): void {
   const next = prepared;
   if (next === null || next.published.version !== version) return;
   prepared = null;
-  const { config, instances, upstreamSlots } = next.published;
+  const { config, instances, upstreamSlots, stickySecret } = next.published;
   const logs = accessLogFor(next.published);
   runtime = {
     version,
@@ -175,7 +175,7 @@ function commit(version: number): void {
     routes: next.routes,
     trusted: next.trusted,
     misdirected: next.misdirected,
-    upstreams: pools.apply(config.upstreams, instances, upstreamSlots),
+    upstreams: pools.apply(config.upstreams, instances, upstreamSlots, stickySecret),
     httpsPort: config.listen.redirect ? next.published.httpsPort : null,
     log: (record) => logs.write(record),
   };

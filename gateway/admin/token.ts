@@ -5,7 +5,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 export interface AdminToken {
   readonly token: string;
@@ -13,7 +13,6 @@ export interface AdminToken {
   readonly file: string | null;
 }
 
-const FILE = 'admin.token';
 /** 32 random bytes in base64url. */
 const SHAPE = /^[A-Za-z0-9_-]{43}$/;
 
@@ -24,11 +23,15 @@ const SHAPE = /^[A-Za-z0-9_-]{43}$/;
  */
 export async function ensureToken(configured: string, folder: string): Promise<AdminToken> {
   if (configured !== '') return { token: configured, file: null };
-  const file = join(folder, FILE);
+  return keptSecret(join(folder, 'admin.token'));
+}
+
+/** The secret in a file, by the same rules: used again when it is well formed and private to us, else made. */
+export async function keptSecret(file: string): Promise<{ readonly token: string; readonly file: string }> {
   const kept = await readToken(file);
   if (kept !== null) return { token: kept, file };
 
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const token = randomBytes(32).toString('base64url');
   const fresh = `${file}.${randomBytes(6).toString('hex')}`;
   const handle = await open(fresh, 'wx', 0o600);

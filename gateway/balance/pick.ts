@@ -1,6 +1,7 @@
 // Which instance a request goes to, by the policy of its upstream. It keeps no list of its own and never reads a clock:
 // candidates, time and chance are arguments. Who may be picked at all is candidate.ts.
 
+import type { BalanceConfig } from '../config/config.ts';
 import { type Candidate, gather, type Nobody, type PickAsk, weightNow } from './candidate.ts';
 import { pickHash } from './hash.ts';
 import { latencyNow } from './latency.ts';
@@ -9,7 +10,7 @@ import { latencyNow } from './latency.ts';
 type Policy = <C extends Candidate>(open: readonly C[], ask: PickAsk) => C;
 
 /** Every policy by its name in gateway.yaml. */
-export const PICKS = {
+export const PICKS: Readonly<Record<BalanceConfig['policy'], Policy>> = {
   p2c: pickP2c,
   round_robin: pickRoundRobin,
   least_requests: pickLeastRequests,
@@ -17,9 +18,9 @@ export const PICKS = {
   hash: (open, ask) => (ask.affinity === '' ? pickP2c(open, ask) : pickHash(open, ask)),
   // Whoever is bound to one was served before it came to a choice.
   sticky: pickP2c,
-} as const satisfies Record<string, Policy>;
+};
 
-export type PickName = keyof typeof PICKS;
+export type PickName = BalanceConfig['policy'];
 
 /** One list for all picks of a thread: nothing outlives a call. */
 const scratch: Candidate[] = [];

@@ -143,12 +143,33 @@ export interface CompressRules {
   readonly types: readonly string[];
 }
 
+export interface ServerConfig {
+  readonly address: ServerAddress;
+  readonly weight: number;
+  /** Lower ones first; backup servers stand behind all others. */
+  readonly tier: number;
+}
+
+/** What binds a request to an instance. `name` of a header in lower case, of a cookie as it is; else ''. */
+export interface AffinitySource {
+  readonly by: 'ip' | 'path' | 'header' | 'cookie';
+  readonly name: string;
+}
+
+export type BalanceConfig =
+  | { readonly policy: 'p2c' | 'round_robin' | 'least_requests' | 'random' }
+  | { readonly policy: 'hash'; readonly source: AffinitySource }
+  /** `secret` '' = the gateway's own. */
+  | { readonly policy: 'sticky'; readonly cookie: string; readonly secret: string };
+
 export interface UpstreamConfig {
   readonly name: string;
   /** Empty for a managed upstream, whose addresses control chooses. */
-  readonly servers: readonly { readonly address: ServerAddress; readonly weight: number }[];
+  readonly servers: readonly ServerConfig[];
   readonly managed: ManagedConfig | null;
-  readonly balance: 'p2c' | 'round_robin';
+  readonly balance: BalanceConfig;
+  /** How long one that came back gets less than its share; 0 = not at all. */
+  readonly slowStartMs: number;
   readonly health: HealthConfig | null;
   /** null = nobody is ejected. */
   readonly eject: EjectConfig | null;

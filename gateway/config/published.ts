@@ -8,6 +8,8 @@ export interface InstanceSpec {
   readonly id: string;
   readonly address: ServerAddress;
   readonly weight: number;
+  /** Lower ones first. */
+  readonly tier: number;
   /** Row in the vitals table; one identity keeps its row over reloads. */
   readonly slot: number;
 }
@@ -35,4 +37,6 @@ export interface Published {
   readonly instances: Readonly<Record<string, readonly InstanceSpec[]>>;
   /** Rows of the upstreams themselves in the vitals table, by name. */
   readonly upstreamSlots: Readonly<Record<string, number>>;
+  /** What sticky cookies are made with where an upstream names no secret. */
+  readonly stickySecret: string;
 }

@@ -50,7 +50,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
       address.kind === 'unix' ? { ...address, path: absolute(address.path) } : address;
     return {
       name,
-      servers: (written.servers ?? []).map(({ address, weight }) => ({ address: serverAt(address), weight })),
+      servers: (written.servers ?? []).map((server) => ({ ...server, address: serverAt(server.address) })),
       managed:
         written.command === null
           ? null
@@ -63,6 +63,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
               stopGraceMs: written.stopGraceMs,
             },
       balance: written.balance,
+      slowStartMs: written.slowStartMs,
       health: written.health,
       eject: written.eject,
       connections: written.connections,

@@ -3,16 +3,14 @@
 import * as z from 'zod';
 import { isHostName } from './addresses.ts';
 import { listenPlaceholder, splitCommand } from './argv.ts';
-import type { EjectConfig, HealthConfig, ServerAddress, UpstreamConfig } from './config.ts';
+import { balanceSchema } from './balance.ts';
+import type { BalanceConfig, EjectConfig, HealthConfig, ServerConfig, UpstreamConfig } from './config.ts';
 import { ejectSchema, healthSchema } from './health.ts';
 import { parsed, refused } from './parsed.ts';
-import { duration, flag, forms, scalar, serverAddress, text, whole, wholeOrAuto, word } from './scalars.ts';
+import { duration, durationOrOff, flag, forms, scalar, serverAddress, text, whole, wholeOrAuto } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
-export interface WrittenServer {
-  readonly address: ServerAddress;
-  readonly weight: number;
-}
+export type WrittenServer = ServerConfig;
 
 export interface WrittenCommand {
   readonly argv: readonly string[];
@@ -27,7 +25,8 @@ export interface WrittenUpstream {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly stopGraceMs: number;
-  readonly balance: UpstreamConfig['balance'];
+  readonly balance: BalanceConfig;
+  readonly slowStartMs: number;
   readonly health: HealthConfig | null;
   readonly eject: EjectConfig | null;
   readonly connections: number;
@@ -40,14 +39,27 @@ export interface WrittenUpstream {
 /** Names of upstreams: they stand in log lines, metrics and paths of the admin API. */
 export const UPSTREAM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
+/** Behind every priority that can be written. */
+const BACKUP_TIER = 1000;
+
 const serverSchema = forms<WrittenServer>('a server such as "http://127.0.0.1:8001", or { url: , weight: }', [
-  serverAddress().transform((address): WrittenServer => ({ address, weight: 1 })),
+  serverAddress().transform((address): WrittenServer => ({ address, weight: 1, tier: 0 })),
   z
     .strictObject({
       url: serverAddress().describe('"http://host:port", "https://host" or "unix:/path".'),
       weight: whole(1, 1000).prefault(1).describe('Share of the requests compared to the other servers.'),
+      backup: flag().prefault(false).describe('Takes requests only while none of the others may.'),
+      priority: whole(0, 99)
+        .prefault(0)
+        .describe('Servers of the next number take requests only while none of this one may.'),
     })
-    .transform((written): WrittenServer => ({ address: written.url, weight: written.weight })),
+    .transform(
+      (written): WrittenServer => ({
+        address: written.url,
+        weight: written.weight,
+        tier: written.priority + (written.backup ? BACKUP_TIER : 0),
+      }),
+    ),
 ]);
 
 const commandSchema = scalar<WrittenCommand>(
@@ -120,9 +132,16 @@ const longForm = z
       .describe('Environment variables of the command, beside those of the gateway.'),
     cwd: text('a folder').prefault('.').describe('Folder in which the command runs.'),
     stop_grace: duration({ minMs: 0 }).prefault('10s').describe('Time between SIGTERM and SIGKILL.'),
-    balance: word(['p2c', 'round_robin'])
+    balance: balanceSchema
       .prefault('p2c')
-      .describe('p2c: the better of two by measured latency and load. round_robin: in turn.'),
+      .describe(
+        'p2c: the better of two by measured latency and load. round_robin: in turn. least_requests: the emptiest. random: by chance. Or what binds a request to a server: { hash: "header:x-tenant" }, { sticky: sluice }.',
+      ),
+    slow_start: durationOrOff({ minMs: 100 })
+      .prefault('10s')
+      .describe(
+        'A server that comes back gets from a tenth to all of its share in this time. Not at the start of the gateway.',
+      ),
     health: healthSchema
       .optional()
       .describe('A path that is probed, or the long form. Without it a server counts as good until requests fail.'),
@@ -144,6 +163,7 @@ const longForm = z
       cwd: written.cwd,
       stopGraceMs: written.stop_grace,
       balance: written.balance,
+      slowStartMs: written.slow_start ?? 0,
       health: written.health ?? null,
       eject: written.eject,
       connections: written.connections,
@@ -167,13 +187,20 @@ function environmentValue(): z.ZodType<string, unknown> {
 
 /** The short forms mean the long form with nothing but servers. */
 function plain(servers: readonly WrittenServer[]): WrittenUpstream {
-  return longForm.parse({ servers: servers.map(({ address, weight }) => ({ url: address.text, weight })) });
+  return longForm.parse({
+    servers: servers.map(({ address, weight, tier }) => ({
+      url: address.text,
+      weight,
+      priority: tier % BACKUP_TIER,
+      backup: tier >= BACKUP_TIER,
+    })),
+  });
 }
 
 export const upstreamSchema: z.ZodType<WrittenUpstream, unknown> = forms<WrittenUpstream>(
   'a server such as "http://127.0.0.1:8001", a list of servers, or a map',
   [
-    serverAddress().transform((address) => plain([{ address, weight: 1 }])),
+    serverAddress().transform((address) => plain([{ address, weight: 1, tier: 0 }])),
     z.array(serverSchema).min(1, 'must name at least one server').transform(plain),
     longForm,
   ],

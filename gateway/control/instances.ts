@@ -49,7 +49,12 @@ export function createInstanceRegistry(options: { readonly slots: number }): Ins
         const servers =
           upstream.managed === null
             ? upstream.servers.map((server) => ({ name: addressName(server.address), ...server }))
-            : (managed[upstream.name] ?? []).map((address, at) => ({ name: `#${at + 1}`, address, weight: 1 }));
+            : (managed[upstream.name] ?? []).map((address, at) => ({
+                name: `#${at + 1}`,
+                address,
+                weight: 1,
+                tier: 0,
+              }));
         for (const server of servers) {
           const id = unique(`${upstream.name}/${server.name}`, seen);
           let slot = slotOf.get(id) ?? null;
@@ -62,7 +67,7 @@ export function createInstanceRegistry(options: { readonly slots: number }): Ins
             slotOf.set(id, slot);
             reserved.push(id);
           }
-          list.push({ id, address: server.address, weight: server.weight, slot });
+          list.push({ id, address: server.address, weight: server.weight, tier: server.tier, slot });
         }
         specs[upstream.name] = list;
       }

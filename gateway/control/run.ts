@@ -4,9 +4,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, platform } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { AdminServer } from '../admin/server.ts';
-import { ensureToken, TOKEN_DIGEST_BYTES, tokenDigest } from '../admin/token.ts';
+import { ensureToken, keptSecret, TOKEN_DIGEST_BYTES, tokenDigest } from '../admin/token.ts';
 import type { Config } from '../config/config.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
@@ -157,6 +157,7 @@ class Gateway {
       slots: INSTANCE_ROWS,
       ticketKeys: randomBytes(48),
       files,
+      stickySecret,
       startManaged: (upstream) => this.#startManaged(upstream),
       log,
       now: Date.now,
@@ -412,6 +413,12 @@ class Gateway {
       ready_ms: Date.now() - this.#options.startedMs,
     });
   }
+}
+
+/** Kept beside the admin token, so that clients stay where they are over a restart. */
+async function stickySecret({ upstreams, tls }: Config): Promise<string> {
+  const isNeeded = upstreams.some(({ balance }) => balance.policy === 'sticky' && balance.secret === '');
+  return isNeeded ? (await keptSecret(join(tls.folder, 'sticky.secret'))).token : '';
 }
 
 /** Open files this process may have, by /proc; a careful guess elsewhere. */

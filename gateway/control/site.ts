@@ -28,6 +28,8 @@ export interface SiteOptions {
   readonly ticketKeys: Uint8Array;
   /** Open files the process may have; bounds the connections when the config says auto. */
   readonly files: number;
+  /** What sticky cookies are made with, '' where no upstream needs it. */
+  readonly stickySecret: (config: Config) => Promise<string>;
   readonly startManaged: (upstream: UpstreamConfig) => Promise<ManagedUpstream>;
   readonly log: ControlLog;
   readonly now: () => number;
@@ -147,6 +149,7 @@ export function createSite(options: SiteOptions): Site {
       connectionsPerWorker: Math.max(1, Math.ceil(limit / options.workerCount)),
       instances: specs.specs,
       upstreamSlots: rows,
+      stickySecret: await options.stickySecret(config),
     };
     const before = managed;
     // Asked by the prober while it applies: which processes run.

@@ -70,7 +70,7 @@ export function statusReport(view: View, nowMs: number): StatusReport {
     })),
     upstreams: (config?.upstreams ?? []).map((upstream) => ({
       name: upstream.name,
-      balance: upstream.balance,
+      balance: upstream.balance.policy,
       instances: instancesOf(view, upstream.name),
     })),
     cache: cacheStatus(view.cache.stats(), config?.cache.memoryBytes ?? 0),

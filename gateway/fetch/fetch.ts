@@ -168,7 +168,7 @@ export class Fetch implements Source, Filling {
     const { plan } = this;
     if (!this.#isWaitedFor()) return this.#fail('internal', 'everybody left');
     const nowMs = plan.state.now();
-    const ask: Ask = { tried: this.#tried, affinity: '', nowMs, rnd: plan.state.rnd };
+    const ask: Ask = { tried: this.#tried, affinity: plan.affinity, nowMs, rnd: plan.state.rnd };
     let instance = plan.upstream.pick(ask);
     // A single instance whose kept-alive connection died may well answer on a fresh one.
     if (typeof instance === 'string' && failure?.word === 'reset')

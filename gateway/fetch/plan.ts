@@ -32,6 +32,8 @@ export interface FetchPlan {
   readonly route: RouteConfig;
   readonly request: RequestHead;
   readonly upstream: Upstream;
+  /** What binds it to an instance; '' = nothing. */
+  readonly affinity: string;
   readonly timeouts: TimeoutsConfig;
   readonly rules: CacheRules;
   readonly variants: number;

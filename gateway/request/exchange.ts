@@ -60,6 +60,8 @@ export class Exchange implements Waiter {
   explains = false;
   route: RouteConfig | null = null;
   upstream: Upstream | null = null;
+  /** What binds it to an instance of `upstream`; '' = nothing. */
+  affinity = '';
   upload: Upload | null = null;
   /** What the content of the request adds to its key; null = not known yet. */
   content: ContentPart | null = null;

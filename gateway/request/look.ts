@@ -371,6 +371,7 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
     route,
     request,
     upstream,
+    affinity: x.affinity,
     timeouts,
     rules: route.cache,
     variants: runtime.config.cache.variants,

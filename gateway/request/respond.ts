@@ -11,6 +11,7 @@ import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
+import { addStickyCookie } from './affinity.ts';
 import { describeCoding, tagNotModified } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
 import { explainExchange, explanationField } from './explain.ts';
@@ -110,6 +111,8 @@ export function respondFetched(x: Exchange, outcome: HeadOutcome, nowMs: number,
     stored: head !== undefined && !x.follows,
     fwdStatus: outcome.forwardedStatus ?? outcome.status,
   });
+  // A stored answer is for others too.
+  if (head === undefined && !x.follows) addStickyCookie(x, fields);
   if (notModified) {
     respondNotModified(x, fields);
     return false;

@@ -9,6 +9,7 @@ import { redirectLocation } from '../route/rewrite.ts';
 import { chooseSplit } from '../route/split.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestState } from '../tables/states.ts';
+import { noteAffinity } from './affinity.ts';
 import { takeWish } from './coding.ts';
 import { read } from './content.ts';
 import { deliver } from './deliver.ts';
@@ -81,11 +82,12 @@ function guard(x: Exchange): RequestState {
   const name = single !== undefined ? single.upstream : chooseSplit(action.split, runtime.state.rnd());
   x.upstream = runtime.upstreams.get(name) ?? null;
   if (x.upstream === null) throw new Error(`route ${route.name} names the upstream ${name}, which is not there`);
+  if (x.upstream.balance.policy === 'hash' || x.upstream.balance.policy === 'sticky') noteAffinity(x);
   if (x.upgrade !== null) return 'tunnel';
   if (downstream.body !== null) {
     x.upload = new Upload(downstream.body, route.limits.bodyBytes, () => downstream.allowBody());
   }
-  takeWish(x, request);
+  takeWish(x, x.request ?? request);
   return 'look';
 }
 

@@ -3,7 +3,7 @@
 // and never touches the caller's body beyond reading it.
 
 import type { Dispatcher } from 'undici';
-import type { Sample } from '../balance/pick.ts';
+import type { Sample } from '../balance/latency.ts';
 import { type Fields, fieldOf, hasField, joinedField } from '../http/fields.ts';
 import { stripHopByHop } from '../http/hop.ts';
 import { transferCoding } from '../http/transfer-coding.ts';

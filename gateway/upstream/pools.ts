@@ -2,12 +2,14 @@
 // same, and the choice between the servers of one upstream. Only fetch draws from it. It sends no health probes.
 
 import { type Budget, earn, newBudget, spend } from '../balance/budget.ts';
-import { type Candidate, pickP2c, pickRoundRobin } from '../balance/pick.ts';
-import type { UpstreamConfig } from '../config/config.ts';
+import type { Nobody } from '../balance/candidate.ts';
+import { pick } from '../balance/pick.ts';
+import { stickyToken } from '../balance/sticky.ts';
+import type { BalanceConfig, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
-import type { Ask, Instance, NoInstance, Upstream } from './upstream.ts';
+import type { Ask, Instance, Upstream } from './upstream.ts';
 import type { Vitals } from './vitals.ts';
 
 export interface PoolSet {
@@ -16,6 +18,7 @@ export interface PoolSet {
     upstreams: readonly UpstreamConfig[],
     instances: Published['instances'],
     slots: Published['upstreamSlots'],
+    stickySecret: string,
   ): ReadonlyMap<string, Upstream>;
   /** Retires every pool: resolves when all that runs on them has ended, or was cut after `graceMs`. */
   close(graceMs?: number): Promise<void>;
@@ -42,7 +45,7 @@ export function createPools(options: PoolSetOptions): PoolSet {
   }
 
   return {
-    apply(upstreams, instances, slots) {
+    apply(upstreams, instances, slots, stickySecret) {
       const next = new Map<string, ServerPool>();
       const nextBudgets = new Map<string, Budget>();
       const named = new Map<string, Upstream>();
@@ -56,7 +59,9 @@ export function createPools(options: PoolSetOptions): PoolSet {
           const settings = settingsOf(config, spec, options.workers);
           const key = `${spec.id}\n${spec.slot}\n${JSON.stringify(settings)}`;
           const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec, budget });
-          pool.weight = spec.weight;
+          pool.configWeight = spec.weight;
+          pool.tier = spec.tier;
+          pool.token = tokenOf(config.balance, stickySecret, spec.id);
           pool.ringsAt = config.eject?.errors ?? 0;
           next.set(key, pool);
           members.push(pool);
@@ -101,6 +106,12 @@ function settingsOf(
   };
 }
 
+/** What the cookie of a client of this instance says. */
+function tokenOf(balance: BalanceConfig, secret: string, id: string): string {
+  if (balance.policy !== 'sticky') return '';
+  return stickyToken(balance.secret === '' ? secret : balance.secret, id);
+}
+
 interface NamedOptions extends PoolSetOptions {
   readonly config: UpstreamConfig;
   readonly members: readonly ServerPool[];
@@ -112,25 +123,25 @@ interface NamedOptions extends PoolSetOptions {
 class NamedUpstream implements Upstream {
   readonly name: string;
   readonly host: string;
-  readonly #balance: UpstreamConfig['balance'];
+  readonly balance: BalanceConfig;
+  readonly #slowStartMs: number;
   readonly #members: readonly ServerPool[];
   readonly #budget: Budget;
 
   constructor({ config, members, budget }: NamedOptions) {
     this.name = config.name;
     this.host = config.host;
-    this.#balance = config.balance;
+    this.balance = config.balance;
+    this.#slowStartMs = config.slowStartMs;
     this.#members = members;
     this.#budget = budget;
   }
 
-  pick({ tried, nowMs, rnd }: Ask): Instance | NoInstance {
+  pick(ask: Ask): Instance | Nobody {
     // The first pick of a request: what it earns pays for the retries of others.
-    if (tried.size === 0) earn(this.#budget);
-    const members: readonly (ServerPool & Candidate)[] = this.#members;
-    const picked = this.#balance === 'p2c' ? pickP2c(members, tried, nowMs, rnd) : pickRoundRobin(members, tried);
-    if (picked !== null) return picked;
-    return members.some((member) => member.eligible) ? 'tried' : 'away';
+    if (ask.tried.size === 0) earn(this.#budget);
+    const { tried, affinity, nowMs, rnd } = ask;
+    return pick(this.balance.policy, this.#members, { tried, affinity, nowMs, rnd, slowStartMs: this.#slowStartMs });
   }
 
   mayRetry(nowMs: number): boolean {

@@ -3,7 +3,9 @@
 
 import { Pool } from 'undici';
 import { type Budget, spend } from '../balance/budget.ts';
-import { type Candidate, type Latency, newLatency, observe, type Sample } from '../balance/pick.ts';
+import type { Candidate, Standing } from '../balance/candidate.ts';
+import { hashText } from '../balance/hash.ts';
+import { type Latency, newLatency, observe, type Sample } from '../balance/latency.ts';
 import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
@@ -12,7 +14,7 @@ import { SafeClient } from './client.ts';
 import { authorityOf, createDial, type Line, originOf } from './dial.ts';
 import { openTunnel } from './tunnel.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Tunnel, TunnelRequest } from './upstream.ts';
-import { type Outcome, stateOf, type Vitals } from './vitals.ts';
+import { type InstanceState, type Outcome, stateOf, type Vitals } from './vitals.ts';
 
 export interface ServerPoolOptions {
   readonly vitals: Vitals;
@@ -34,6 +36,18 @@ const STREAMS = 100;
 /** A `Keep-Alive: timeout=` of the server is taken this much shorter, so that we close first. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
 
+/** What the word in the vitals means for a choice. */
+const STANDINGS: Readonly<Record<InstanceState, Standing>> = {
+  unknown: 'good',
+  up: 'good',
+  down: 'doubtful',
+  ejected: 'doubtful',
+  draining: 'draining',
+  disabled: 'out',
+  unreachable: 'out',
+  starting: 'out',
+};
+
 /** What a sample says about the server. */
 const OUTCOMES = { answered: 'ok', errored: 'error', failed: 'failure', unsure: null } as const satisfies Record<
   Sample,
@@ -44,7 +58,11 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   readonly id: string;
   readonly authority: string;
   readonly servername: string;
-  weight: number;
+  readonly hash: number;
+  /** What the config says of it. */
+  configWeight: number;
+  tier: number;
+  token = '';
   /** Failures in a row that control wants to hear of at once; 0 = none. */
   ringsAt = 0;
   turn = 0;
@@ -66,7 +84,9 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
     this.id = spec.id;
     this.authority = authorityOf(address);
     this.servername = address.kind === 'unix' ? 'localhost' : address.host;
-    this.weight = spec.weight;
+    this.hash = hashText(spec.id);
+    this.configWeight = spec.weight;
+    this.tier = spec.tier;
     this.latency = newLatency(Date.now());
     this.#tag = vitals.tag(spec.slot);
     this.#places = http2 === 'off' ? options.connections : options.connections * STREAMS;
@@ -104,15 +124,27 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
 
   // As a candidate.
 
-  get eligible(): boolean {
+  get standing(): Standing {
     const tag = this.#options.vitals.tag(this.#options.spec.slot);
     if (tag !== this.#tag) {
       // It went down and came back, or was found well for the first time: what it did before says nothing now.
       this.#tag = tag;
       this.latency.ewmaMs = 0;
     }
-    const state = stateOf(tag);
-    return state === 'up' || state === 'unknown';
+    return STANDINGS[stateOf(tag)];
+  }
+
+  get weight(): number {
+    return this.#options.vitals.weight(this.#options.spec.slot) ?? this.configWeight;
+  }
+
+  get isFull(): boolean {
+    const limit = this.#options.vitals.limit(this.#options.spec.slot);
+    return limit > 0 && this.inflight >= limit;
+  }
+
+  get returnedMs(): number {
+    return this.#options.vitals.returnedMs(this.#options.spec.slot);
   }
 
   get inflight(): number {

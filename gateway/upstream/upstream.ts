@@ -2,7 +2,8 @@
 // unix sockets, TLS, HTTP/2) is behind these types, in attempt.ts and pools.ts.
 
 import type { Duplex, Readable } from 'node:stream';
-import type { TimeoutsConfig } from '../config/config.ts';
+import type { Nobody } from '../balance/candidate.ts';
+import type { BalanceConfig, TimeoutsConfig } from '../config/config.ts';
 import type { Fields } from '../http/fields.ts';
 
 /** How an attempt ended without a whole answer. */
@@ -66,6 +67,8 @@ export interface Instance {
   readonly id: string;
   /** Host (with port unless default) for `host: upstream`. */
   readonly authority: string;
+  /** What a client's sticky cookie says for it; '' = the upstream is not sticky. */
+  readonly token: string;
   send(outgoing: Outgoing, handlers: AttemptHandlers): Attempt;
   /** Hands an upgraded client connection over to this instance. Counts as in flight until it closed. */
   tunnel(request: TunnelRequest): Tunnel;
@@ -116,16 +119,15 @@ export interface Ask {
   readonly rnd: () => number;
 }
 
-/** Why there is none. away: none may take requests. tried: all that may have had this one. */
-export type NoInstance = 'away' | 'tried';
-
 /** A named upstream on one worker. */
 export interface Upstream {
   readonly name: string;
   /** 'keep', 'upstream' or a name. */
   readonly host: string;
+  /** What its choice depends on. */
+  readonly balance: BalanceConfig;
   /** The next instance for a request, none of `tried`. Counts nothing until send(). */
-  pick(ask: Ask): Instance | NoInstance;
+  pick(ask: Ask): Instance | Nobody;
   /** Takes one retry out of the budget; false when it is used up. */
   mayRetry(nowMs: number): boolean;
 }

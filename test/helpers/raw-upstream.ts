@@ -119,7 +119,8 @@ export function upstreamConfig(changes: Partial<UpstreamConfig> = {}): UpstreamC
     name: 'api',
     servers: [],
     managed: null,
-    balance: 'p2c',
+    balance: { policy: 'p2c' },
+    slowStartMs: 0,
     health: null,
     eject: null,
     connections: 4,
@@ -140,12 +141,19 @@ export function tcpSpec(
     id: `api/${host}:${port}`,
     slot,
     weight,
+    tier: 0,
     address: { kind: 'tcp', tls, host, port, text: `${host}:${port}` },
   };
 }
 
 export function unixSpec(path: string, slot = 0): InstanceSpec {
-  return { id: `api/unix:${path}`, slot, weight: 1, address: { kind: 'unix', tls: false, path, text: `unix:${path}` } };
+  return {
+    id: `api/unix:${path}`,
+    slot,
+    weight: 1,
+    tier: 0,
+    address: { kind: 'unix', tls: false, path, text: `unix:${path}` },
+  };
 }
 
 export interface Fleet {
@@ -162,7 +170,9 @@ export const UPSTREAM_SLOT = 4000;
 export function fleet(config: UpstreamConfig, specs: readonly InstanceSpec[]): Fleet {
   const vitals = new Vitals(createVitals());
   const pools = createPools({ vitals, workers: 1, workerRow: 0 });
-  const upstream = pools.apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }).get(config.name);
+  const upstream = pools
+    .apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }, 'secret')
+    .get(config.name);
   const instance = upstream?.pick({ tried: new Set(), affinity: '', nowMs: Date.now(), rnd: () => 0 }) ?? 'away';
   if (upstream === undefined || typeof instance === 'string') throw new Error('no instance');
   return { pools, vitals, upstream, instance };

@@ -78,6 +78,7 @@ export class Origin {
     const instances = ['1', '2'].map<Instance>((name) => ({
       id: `api/${name}`,
       authority: `origin-${name}.example`,
+      token: '',
       send: (outgoing, handlers) => this.#send(outgoing, handlers),
       tunnel: () => {
         throw new Error('the model asks for no tunnel');
@@ -86,6 +87,7 @@ export class Origin {
     return {
       name: 'api',
       host: 'keep',
+      balance: { policy: 'p2c' },
       pick: ({ tried }) => instances.find((instance) => !tried.has(instance)) ?? 'tried',
       mayRetry: () => true,
     };

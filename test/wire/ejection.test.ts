@@ -77,7 +77,9 @@ test('one alone, all alike, and a pool that ejects nobody', async () => {
   await statuses('/alone/', 10);
   await statuses('/alike/', 20);
   const off = await statuses('/off/', 20);
-  assert.equal(off.filter((status) => status === 500).length, 10);
+  // Each worker takes turns of its own.
+  const errors = off.filter((status) => status === 500).length;
+  assert.ok(errors >= 8 && errors <= 12, `${errors} errors`);
   // Whatever control has to say of it, it says within a tick of its own; this one is later.
   await statuses('/pair/', 40);
   await gateway.waitForLog((one) => one.event === 'eject' && one.upstream === 'pair');

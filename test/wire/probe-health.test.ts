@@ -281,7 +281,7 @@ function probing(t: TestContext): Probed {
 }
 
 function spec(id: string, address: ServerAddress, slot = 0): InstanceSpec {
-  return { id, address, weight: 1, slot };
+  return { id, address, weight: 1, tier: 0, slot };
 }
 
 /** An answer that the test can change, and how many requests came. */

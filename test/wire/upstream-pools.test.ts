@@ -34,7 +34,9 @@ function pools(): {
     set,
     vitals,
     apply(config, specs) {
-      const upstream = set.apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }).get(config.name);
+      const upstream = set
+        .apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }, 'secret')
+        .get(config.name);
       if (upstream === undefined) throw new Error('no upstream');
       return upstream;
     },
@@ -58,9 +60,14 @@ test('a reload keeps the pools whose settings are the same, with their connectio
   assert.equal(await new Recorder(before, get('/')).word(), 'end');
   // A new weight, new health, new per-request timeouts: the same pool.
   const kept = pick(
-    apply(upstreamConfig({ balance: 'round_robin', host: 'upstream', timeouts: { ...TIMEOUTS, firstByteMs: 1 } }), [
-      tcpSpec(server.port, { weight: 3 }),
-    ]),
+    apply(
+      upstreamConfig({
+        balance: { policy: 'round_robin' },
+        host: 'upstream',
+        timeouts: { ...TIMEOUTS, firstByteMs: 1 },
+      }),
+      [tcpSpec(server.port, { weight: 3 })],
+    ),
   );
   assert.equal(kept, before);
   const changes: readonly Partial<UpstreamConfig>[] = [
@@ -129,9 +136,9 @@ test('close waits for what runs; destroy does not', async () => {
   await server.close();
 });
 
-test('states decide who is picked: up and unknown, and none when all are down', async () => {
+test('states decide who is picked: up and unknown, the ill when most are, none that is out', async () => {
   const { set, apply, vitals } = pools();
-  const upstream = apply(upstreamConfig({ balance: 'round_robin' }), [
+  const upstream = apply(upstreamConfig({ balance: { policy: 'round_robin' } }), [
     tcpSpec(1, { slot: 0 }),
     tcpSpec(2, { slot: 1 }),
     tcpSpec(3, { slot: 2 }),
@@ -141,13 +148,16 @@ test('states decide who is picked: up and unknown, and none when all are down', 
       .map((picked) => (typeof picked === 'string' ? picked : picked.id))
       .sort();
   assert.equal(ids().length, 3);
-  vitals.setState(0, 'down');
+  vitals.setState(0, 'unreachable');
   vitals.setState(1, 'up');
   assert.deepEqual(ids(), ['api/127.0.0.1:2', 'api/127.0.0.1:3']);
   vitals.setState(1, 'draining');
   assert.deepEqual(ids(), ['api/127.0.0.1:3']);
   vitals.setState(2, 'starting');
   assert.deepEqual(ids(), ['away']);
+  // One that answers badly is taken when there is none that is better.
+  vitals.setState(1, 'down');
+  assert.deepEqual(ids(), ['api/127.0.0.1:2']);
   await set.close();
 });
 

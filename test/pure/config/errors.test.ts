@@ -257,13 +257,23 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   'an unknown balance': {
     text: upstream('{ servers: ["http://h"], balance: least_conn }'),
-    code: 'bad-value',
-    message: /p2c or round_robin/,
+    code: 'wrong-type',
+    message: /p2c, round_robin, least_requests, random, \{ hash: \} or \{ sticky: \}/,
   },
   'a health path without a slash': {
     text: upstream('{ servers: ["http://h"], health: healthz }'),
     code: 'bad-value',
     message: /path such as \/healthz/,
+  },
+  'a hash of nothing known': {
+    text: upstream('{ servers: ["http://h"], balance: { hash: "query:x" } }'),
+    code: 'bad-value',
+    message: /must be ip, path, "header:NAME" or "cookie:NAME"/,
+  },
+  'a secret that can be guessed': {
+    text: upstream('{ servers: ["http://h"], balance: { sticky: { secret: short } } }'),
+    code: 'bad-value',
+    message: /at least 16 characters/,
   },
   'a health check without anything to ask': {
     text: upstream('{ servers: ["http://h"], health: { interval: 1s } }'),

@@ -50,7 +50,8 @@ test('the defaults are those of the contract', async () => {
     totalMs: null,
     idleMs: 4000,
   });
-  assert.equal(api?.balance, 'p2c');
+  assert.deepEqual(api?.balance, { policy: 'p2c' });
+  assert.equal(api?.slowStartMs, 10_000);
   assert.equal(api?.connections, 128);
   assert.equal(api?.health, null);
   assert.equal(api?.host, 'keep');
@@ -95,7 +96,11 @@ test('the short forms of upstreams and servers', async () => {
   );
   const [api, two, long] = config.upstreams;
   assert.deepEqual(api?.servers, [
-    { address: { kind: 'tcp', tls: false, host: '127.0.0.1', port: 8001, text: 'http://127.0.0.1:8001' }, weight: 1 },
+    {
+      address: { kind: 'tcp', tls: false, host: '127.0.0.1', port: 8001, text: 'http://127.0.0.1:8001' },
+      weight: 1,
+      tier: 0,
+    },
   ]);
   assert.deepEqual(
     two?.servers.map(({ address }) => address.kind === 'tcp' && [address.tls, address.host, address.port]),
@@ -139,6 +144,48 @@ test('ejection: on by default, off by a word', async () => {
   assert.deepEqual(await eject(', eject: { for: 1m, max: 10% }'), { ...usual, forMs: 60_000, max: 0.1 });
   assert.equal(await eject(', eject: off'), null);
   assert.equal(await eject(', eject: false'), null);
+});
+
+test('what a choice of servers depends on, in all its forms', async () => {
+  const rows: readonly (readonly [string, unknown])[] = [
+    ['round_robin', { policy: 'round_robin' }],
+    ['least_requests', { policy: 'least_requests' }],
+    ['random', { policy: 'random' }],
+    ['{ hash: ip }', { policy: 'hash', source: { by: 'ip', name: '' } }],
+    ['{ hash: "header:X-Tenant" }', { policy: 'hash', source: { by: 'header', name: 'x-tenant' } }],
+    ['{ hash: "cookie:SID" }', { policy: 'hash', source: { by: 'cookie', name: 'SID' } }],
+    ['{ sticky: lb }', { policy: 'sticky', cookie: 'lb', secret: '' }],
+    ['{ sticky: {} }', { policy: 'sticky', cookie: 'sluice', secret: '' }],
+    ['{ sticky: { secret: "sixteen letters!" } }', { policy: 'sticky', cookie: 'sluice', secret: 'sixteen letters!' }],
+  ];
+  for (const [written, balance] of rows) {
+    const config = await configOf(withBase(`upstreams: { api: { servers: ["http://h"], balance: ${written} } }`));
+    assert.deepEqual(config.upstreams[0]?.balance, balance, written);
+  }
+});
+
+test('servers in tiers: priorities first, backups behind all', async () => {
+  const config = await configOf(
+    withBase(
+      'upstreams: { api: { servers: ["http://a", { url: "http://b", priority: 2 }, { url: "http://c", backup: true }], slow_start: off } }',
+    ),
+  );
+  assert.deepEqual(
+    config.upstreams[0]?.servers.map(({ tier }) => tier),
+    [0, 2, 1000],
+  );
+  assert.equal(config.upstreams[0]?.slowStartMs, 0);
+  // A list alone means the same.
+  const list = await configOf(
+    withBase('upstreams: { api: ["http://a", { url: "http://c", backup: true, weight: 3 }] }'),
+  );
+  assert.deepEqual(
+    list.upstreams[0]?.servers.map(({ tier, weight }) => [tier, weight]),
+    [
+      [0, 1],
+      [1000, 3],
+    ],
+  );
 });
 
 test('the short form of health means the same as the long one', async () => {

@@ -8,7 +8,7 @@ import { smallConfig, tcp, upstreamConfig } from '../../helpers/control.ts';
 
 function servers(...ports: number[]): Config {
   return smallConfig({
-    upstreams: [upstreamConfig({ servers: ports.map((port) => ({ address: tcp(port), weight: port })) })],
+    upstreams: [upstreamConfig({ servers: ports.map((port) => ({ address: tcp(port), weight: port, tier: 0 })) })],
   });
 }
 
@@ -84,7 +84,7 @@ test('managed instances are counted, not named by address; the same server twice
         name: 'own',
         managed: { argv: ['x'], via: 'socket', instances: 2, env: {}, cwd: '/', stopGraceMs: 1 },
       }),
-      upstreamConfig({ servers: [1, 1].map((port) => ({ address: tcp(port), weight: 1 })) }),
+      upstreamConfig({ servers: [1, 1].map((port) => ({ address: tcp(port), weight: 1, tier: 0 })) }),
     ],
   });
   const specs = specsOf(registry, config, { own: [tcp(9), tcp(10)] });

@@ -10,7 +10,7 @@ import { createNewsLog, healthConfig, type NewsLog, tcp, upstreamConfig } from '
 const UPSTREAM = 4000;
 
 function spec(name: string, slot: number, port = slot + 1): InstanceSpec {
-  return { id: `api/${name}`, address: tcp(port), weight: 1, slot };
+  return { id: `api/${name}`, address: tcp(port), weight: 1, tier: 0, slot };
 }
 
 interface Field {
