@@ -29,6 +29,7 @@ import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
 import { Lent } from '../gateway/store/lent.ts';
 import { LIMITS } from '../gateway/tables/limits.ts';
+import { OpenStreams } from '../gateway/upstream/open-streams.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
 
 export interface MicroOptions {
@@ -166,6 +167,8 @@ function createRuntime(config: Config): Runtime<Filling> {
       purges,
       failedKeys: new FailedKeys(LIMITS.failedKeys),
       backgroundFetches: 0,
+      mirrored: 0,
+      streams: new OpenStreams(() => 0),
       keptBytes: 0,
       keepBytes: 2 ** 20,
       contentBytes: 0,
@@ -182,6 +185,7 @@ function createRuntime(config: Config): Runtime<Filling> {
     routes: compileRoutes(config.routes),
     trusted: compileAddressList(config.trustedProxies),
     upstreams: new Map([['api', NO_UPSTREAM]]),
+    places: new Map(),
     misdirected: () => false,
     httpsPort: null,
     log: () => {},

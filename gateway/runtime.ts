@@ -16,6 +16,7 @@ import type { Hot } from './store/hot.ts';
 import type { Lent } from './store/lent.ts';
 import type { Purges } from './store/purges.ts';
 import type { CounterName } from './tables/counters.ts';
+import type { OpenStreams } from './upstream/open-streams.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
 /** What lives as long as the worker, whatever the config says. `F` is the running fetch. */
@@ -34,6 +35,10 @@ export interface WorkerState<F> {
   readonly failedKeys: FailedKeys;
   /** Fetches that run in the background now. */
   backgroundFetches: number;
+  /** Mirrored requests that are under way. */
+  mirrored: number;
+  /** What stays open until somebody ends it. */
+  readonly streams: OpenStreams;
   /** Bytes of bodies that are being kept for the store right now. */
   keptBytes: number;
   /** What they may hold together. */
@@ -59,6 +64,8 @@ export interface Runtime<F> {
   readonly routes: RouteTable<RouteConfig>;
   readonly trusted: AddressList;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** What clients may know an instance by: its id → "api#2", its place in the upstream. */
+  readonly places: ReadonlyMap<string, string>;
   /** The host belongs to another certificate than the one this TLS connection was opened for. */
   readonly misdirected: (servername: string, host: string) => boolean;
   /** The https port that http redirects to (listen.redirect); null = no redirect. */

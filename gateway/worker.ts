@@ -27,6 +27,7 @@ import { Lent } from './store/lent.ts';
 import { Purges } from './store/purges.ts';
 import { LIMITS } from './tables/limits.ts';
 import { createContexts } from './tls/contexts.ts';
+import { drainWindowMs, OpenStreams } from './upstream/open-streams.ts';
 import { createPools } from './upstream/pools.ts';
 import { Vitals } from './upstream/vitals.ts';
 
@@ -66,6 +67,8 @@ const state: WorkerState<Filling> = {
   purges: new Purges(birth.cache.purges),
   failedKeys: new FailedKeys(LIMITS.failedKeys),
   backgroundFetches: 0,
+  mirrored: 0,
+  streams: new OpenStreams(Math.random),
   keptBytes: 0,
   keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
   contentBytes: 0,
@@ -168,19 +171,31 @@ function commit(version: number): void {
   prepared = null;
   const { config, instances, upstreamSlots, stickySecret } = next.published;
   const logs = accessLogFor(next.published);
+  const places = placesOf(instances);
   runtime = {
     version,
     config,
     state,
     routes: next.routes,
     trusted: next.trusted,
+    places,
     misdirected: next.misdirected,
     upstreams: pools.apply(config.upstreams, instances, upstreamSlots, stickySecret),
     httpsPort: config.listen.redirect ? next.published.httpsPort : null,
     log: (record) => logs.write(record),
   };
   edge.commit();
+  state.streams.keepOnly(new Set(places.keys()), drainWindowMs(config.shutdown.graceMs, LIMITS.drainWindowMs));
   say({ kind: 'committed', version, listening: edge.addresses() });
+}
+
+/** "api#2" for the second instance of api: what clients may know of it. */
+function placesOf(instances: Published['instances']): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const [upstream, specs] of Object.entries(instances)) {
+    for (const [index, { id }] of specs.entries()) places.set(id, `${upstream}#${index + 1}`);
+  }
+  return places;
 }
 
 /** The access log, remade when its part of the config changed. */
@@ -203,6 +218,7 @@ function accessLogFor(published: Published): AccessLog {
 }
 
 async function drain(graceMs: number): Promise<void> {
+  state.streams.drain(drainWindowMs(graceMs, LIMITS.drainWindowMs));
   const { drained, cut } = await edge.drain(graceMs);
   // What still runs serves no client; the store may have had use for it, but not for longer than this.
   await pools.close(POOLS_CLOSE_MS);

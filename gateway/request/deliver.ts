@@ -3,12 +3,14 @@
 
 import type { Sink } from '../fetch/body.ts';
 import type { Filling } from '../fetch/filling.ts';
+import { isEventStream } from '../http/event-stream.ts';
 import type { RequestHead } from '../http/request.ts';
 import { storedRanges } from '../policy/parts.ts';
 import { clientNotModified } from '../policy/validate.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { codedFetched, codedStored, considerStored } from './coding.ts';
+import { EventsToClient } from './events.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
 import { respondFetched, respondFile, respondStored } from './respond.ts';
 import { respondRanges } from './respond-ranges.ts';
@@ -66,16 +68,32 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
     if (!x.follows) discard(fetch);
     return;
   }
-  const reader = (coded?.body ?? body).read({
-    write: (chunk) => downstream.write(chunk),
-    end: (trailers) => downstream.end(trailers),
-    abort: () => downstream.abort(),
-  });
+  const leave = (): void => {
+    reader?.leave();
+    (coded ?? fetch).readerLeft();
+  };
+  // Only where no length is promised and nothing is coded: such a stream may end between any two of its events.
+  const events = coded === null && outcome.bodyBytes === null && isEventStream(outcome.fields);
+  const stream = events ? new EventsToClient(downstream, fetch.instance?.id ?? '', () => leave()) : null;
+  const reader = (coded?.body ?? body).read(
+    stream ?? {
+      write: (chunk) => downstream.write(chunk),
+      end: (trailers) => downstream.end(trailers),
+      abort: () => downstream.abort(),
+    },
+  );
   if (reader === null) throw new Error('the first bytes of the body are gone');
   downstream.onDrain = () => reader.resume();
+  if (stream === null) {
+    x.onGone = leave;
+    return;
+  }
+  const { streams } = x.runtime.state;
+  if (x.gone) return;
+  streams.add(stream);
   x.onGone = () => {
-    reader.leave();
-    (coded ?? fetch).readerLeft();
+    streams.remove(stream);
+    leave();
   };
 }
 

@@ -2,10 +2,12 @@
 // not be reached is replaced by another; after that the tunnel is the two peers' own.
 
 import { describe, errorOf } from '../fetch/outcome.ts';
-import { outgoingFields } from '../fetch/prepare.ts';
+import { hostField, outgoingFields } from '../fetch/prepare.ts';
 import type { Fields } from '../http/fields.ts';
+import { CLOSE_CODES } from '../http/websocket-frames.ts';
 import { upstreamPath } from '../route/rewrite.ts';
 import { LIMITS } from '../tables/limits.ts';
+import type { OpenStream } from '../upstream/open-streams.ts';
 import type { Instance, Tunnel, TunnelEnd } from '../upstream/upstream.ts';
 import type { Exchange } from './exchange.ts';
 import { identity } from './identity.ts';
@@ -31,11 +33,9 @@ function begin(x: Exchange, tried: Set<Instance>): void {
   x.instance = instance;
   runtime.state.count('upstream_tries', 1);
   const target = upstreamPath(route, request);
-  const host =
-    upstream.host === 'keep' ? request.authority : upstream.host === 'upstream' ? instance.authority : upstream.host;
   const fields: Fields = [
     'host',
-    host,
+    hostField(upstream, instance, request),
     ...outgoingFields(request.fields, route.requestHeaders, identity(x, target.prefix)),
   ];
   const running: Tunnel = instance.tunnel({
@@ -46,8 +46,13 @@ function begin(x: Exchange, tried: Set<Instance>): void {
     timeouts,
     idleMs: route.websocketIdleMs ?? timeouts.streamIdleMs,
   });
+  const stream: OpenStream = { instance: instance.id, ask: () => running.close(CLOSE_CODES.serviceRestart) };
+  runtime.state.streams.add(stream);
   x.onGone = () => running.destroy();
-  running.closed.then((end) => ended(x, tried, end));
+  running.closed.then((end) => {
+    runtime.state.streams.remove(stream);
+    ended(x, tried, end);
+  });
 }
 
 function ended(x: Exchange, tried: Set<Instance>, end: TunnelEnd): void {

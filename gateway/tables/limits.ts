@@ -53,6 +53,18 @@ export const LIMITS = {
   pendingPerInstance: 256,
   /** How long a pool that a reload retired may finish its running requests before it is cut. */
   retiredPoolMs: 3_600_000,
+  /** Over how long the goodbyes of a drain (WebSockets, event streams) are spread at most; at most half of shutdown.grace. */
+  drainWindowMs: 10_000,
+  /** How long a WebSocket that is to be closed may be inside one frame before it is cut. */
+  tunnelCloseMs: 30_000,
+  /** Mirrored requests that one worker has under way at once; more are not mirrored. */
+  mirrored: 64,
+  /** Bytes of a request body that is mirrored; a request with a longer one is not. */
+  mirrorBodyBytes: 65_536,
+  /** Bytes of the answer to a mirrored request that are read and thrown away; a longer one is cut. */
+  mirrorAnswerBytes: 1_048_576,
+  /** How long a mirrored request may take in all, from the first byte of its body to the last of its answer. */
+  mirrorMs: 60_000,
   /** Tries of one request in all, the first included. */
   attempts: 2,
   /** Tags of one stored response; with more it is not stored, because it could not be purged by each of them. */

@@ -1,6 +1,6 @@
 // A WebSocket tunnel: the handshake and the piping are http-proxy-3's (this is the only file that knows it), over
 // HTTP/1.1. What it leaves open is done here: the handshake's proof, exact fields and path, timers, byte counts, an
-// answer other than 101, and an end for every socket. It reads no WebSocket frames.
+// answer other than 101, a goodbye that both peers understand, and an end for every socket. It reads no messages.
 
 import { createHash } from 'node:crypto';
 import { type ClientRequest, IncomingMessage } from 'node:http';
@@ -45,6 +45,10 @@ class RunningTunnel implements Tunnel {
   /** The TCP connection stands; with TLS the handshake may still fail. */
   #reached = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  /** Cuts a tunnel whose goodbye is never due. */
+  #closeTimer: ReturnType<typeof setTimeout> | null = null;
+  /** told: the client has our close frame. left: both sides are ended, and may take a moment to close. */
+  #goodbye: 'none' | 'told' | 'left' = 'none';
   #status = 0;
   #failure: TunnelEnd['failure'] = null;
   #relayedBytes = 0;
@@ -55,8 +59,15 @@ class RunningTunnel implements Tunnel {
       this.#resolve = resolve;
     });
     this.#client = new ClientSide(input.socket, {
-      onActivity: () => this.#timer?.refresh(),
+      onActivity: () => {
+        if (this.#goodbye === 'none') this.#timer?.refresh();
+      },
       onGone: () => this.#clientGone(),
+      onTold: () => {
+        this.#goodbye = 'told';
+        this.#arm(LINGER_MS);
+      },
+      onAnswered: () => this.#leave(),
     });
     this.#client.once('close', () => this.#sideClosed());
     running.set(this.#client, this);
@@ -66,6 +77,12 @@ class RunningTunnel implements Tunnel {
 
   destroy(): void {
     this.#fail('aborted', new Error('aborted'));
+  }
+
+  close(code: number): void {
+    if (this.#phase === 'over' || this.#closeTimer !== null) return;
+    this.#closeTimer = setTimeout(() => this.#fail('aborted', new Error('no end of a frame')), LIMITS.tunnelCloseMs);
+    this.#client.goodbye(code);
   }
 
   /** http-proxy-3 made its request; nothing of it is on the wire yet. */
@@ -211,6 +228,14 @@ class RunningTunnel implements Tunnel {
     else this.#client.resume();
   }
 
+  /** The client answered our goodbye, or did not in time. */
+  #leave(): void {
+    if (this.#goodbye === 'left' || this.#phase !== 'open') return;
+    this.#goodbye = 'left';
+    this.#arm(LINGER_MS);
+    this.#client.leave();
+  }
+
   #onTimer(): void {
     switch (this.#phase) {
       case 'connecting':
@@ -220,8 +245,12 @@ class RunningTunnel implements Tunnel {
         this.#fail('timeout', new Error('no answer to the handshake in time'));
         return;
       case 'open': {
+        if (this.#goodbye === 'told') {
+          this.#leave();
+          return;
+        }
         const lingering = this.#client.destroyed || this.#upstream === null || this.#upstream.destroyed;
-        if (!lingering) this.#note('timeout', new Error('idle'));
+        if (!lingering && this.#goodbye === 'none') this.#note('timeout', new Error('idle'));
         this.#over();
         return;
       }
@@ -250,6 +279,7 @@ class RunningTunnel implements Tunnel {
     this.#phase = 'over';
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
     if (phase === 'connecting' || phase === 'asked') this.#client.detach();
     else this.#client.destroy();
     if (phase === 'relaying' && this.#failure !== null) this.#input.socket.destroy();

@@ -104,6 +104,12 @@ export interface TunnelEnd {
 export interface Tunnel {
   /** Never rejects. */
   readonly closed: Promise<TunnelEnd>;
+  /**
+   * Closes it as a WebSocket is closed: the client gets a close frame with this code as soon as a frame to it ends, and a
+   * moment to answer; its answer, or else 1001, goes to the server. Before the handshake is answered it waits for that.
+   * Where the bytes are no frames it is ended after LIMITS.tunnelCloseMs. Further calls do nothing.
+   */
+  close(code: number): void;
   /** Ends both sides now. */
   destroy(): void;
 }

@@ -22,6 +22,7 @@ import { HOT_BYTES, Hot } from '../../gateway/store/hot.ts';
 import { Lent } from '../../gateway/store/lent.ts';
 import { createPurgeMemory, type PurgeSubject, Purges } from '../../gateway/store/purges.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
+import { OpenStreams } from '../../gateway/upstream/open-streams.ts';
 import { createClock } from '../helpers/clock.ts';
 import { configOf } from '../helpers/config.ts';
 import { ModelClient } from './client.ts';
@@ -150,6 +151,7 @@ export class World {
       expect(`fills of worker ${row}`, state.fills.size, 0);
       expect(`keptBytes of worker ${row}`, state.keptBytes, 0);
       expect(`backgroundFetches of worker ${row}`, state.backgroundFetches, 0);
+      expect(`open streams of worker ${row}`, state.streams.size, 0);
       expect(`lent.bytes of worker ${row}`, state.lent.bytes, 0);
       expect('bodies that grow in the arena', state.store.stats().growing, 0);
     });
@@ -291,6 +293,8 @@ export class World {
         purges: new Purges(memory.purges),
         failedKeys: new FailedKeys(LIMITS.failedKeys),
         backgroundFetches: 0,
+        mirrored: 0,
+        streams: new OpenStreams(rnd),
         contentBytes: 0,
         keptBytes: 0,
         keepBytes: Math.floor((memory.arena.byteLength * LIMITS.fillShare) / WORKERS),
@@ -305,6 +309,7 @@ export class World {
       routes: compileRoutes(config.routes),
       trusted: compileAddressList(config.trustedProxies),
       upstreams: new Map([['api', this.origin.upstream()]]),
+      places: new Map(),
       misdirected: () => false,
       httpsPort: null,
       log: (line) => this.#finished.set(line.id, (this.#finished.get(line.id) ?? 0) + 1),

@@ -20,6 +20,7 @@ import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
+import { OpenStreams } from '../../../gateway/upstream/open-streams.ts';
 import { decode } from '../../helpers/decode.ts';
 import { storedHead } from '../../helpers/stored-head.ts';
 
@@ -40,6 +41,8 @@ function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store
     purges: new Purges(createPurgeMemory()),
     failedKeys: new FailedKeys(LIMITS.failedKeys),
     backgroundFetches: 0,
+    mirrored: 0,
+    streams: new OpenStreams(() => 0),
     contentBytes: 0,
     isAdminToken: () => false,
     keptBytes: 0,

@@ -18,6 +18,7 @@ import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
+import { OpenStreams } from '../../../gateway/upstream/open-streams.ts';
 import { storedHead } from '../../helpers/stored-head.ts';
 
 const HEAD = storedHead();
@@ -55,6 +56,8 @@ function pair(): Pair {
     purges: new Purges(createPurgeMemory()),
     failedKeys: new FailedKeys(LIMITS.failedKeys),
     backgroundFetches: 0,
+    mirrored: 0,
+    streams: new OpenStreams(() => 0),
     keptBytes: 0,
     keepBytes: 0,
     contentBytes: 0,
