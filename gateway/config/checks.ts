@@ -188,7 +188,7 @@ function checkRoutes(pieces: Pieces, reporter: Reporter, problems: Problem[]): v
           'unknown-upstream',
           [...base, ...target.path],
           `names the upstream "${target.name}", which does not exist`,
-          { hint, help, atKey: target.path.length > 1 },
+          { hint, help, atKey: target.path[0] === 'split' },
         ),
       );
     }
@@ -239,10 +239,13 @@ function checkAction(
 function namedUpstreams(
   raw: Readonly<Record<string, unknown>>,
 ): { readonly name: string; readonly path: readonly string[] }[] {
-  const { upstream, split } = raw;
+  const { upstream, split, mirror } = raw;
   const targets: { readonly name: string; readonly path: readonly string[] }[] = [];
   if (typeof upstream === 'string' && upstream !== '') targets.push({ name: upstream, path: ['upstream'] });
   if (isRecord(split)) for (const name of Object.keys(split)) targets.push({ name, path: ['split', name] });
+  if (typeof mirror === 'string' && mirror !== '') targets.push({ name: mirror, path: ['mirror'] });
+  if (isRecord(mirror) && typeof mirror.upstream === 'string' && mirror.upstream !== '')
+    targets.push({ name: mirror.upstream, path: ['mirror', 'upstream'] });
   return targets;
 }
 
@@ -269,11 +272,20 @@ function checkPaths(route: WrittenRoute, index: number, reporter: Reporter, prob
 }
 
 /** Keys that mean something only for requests that go upstream. */
-const UPSTREAM_ONLY: readonly string[] = ['strip_prefix', 'rewrite', 'cache', 'compress', 'timeouts', 'websocket'];
+const UPSTREAM_ONLY: readonly string[] = [
+  'strip_prefix',
+  'rewrite',
+  'cache',
+  'compress',
+  'timeouts',
+  'websocket',
+  'mirror',
+];
 /** The same for files, which are not put into the cache either: of `cache` they take how long clients may keep them. */
 const NOT_FOR_FILES: readonly (readonly string[])[] = [
   ['timeouts'],
   ['websocket'],
+  ['mirror'],
   ['compress'],
   ['headers', 'request'],
 ];

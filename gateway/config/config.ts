@@ -40,6 +40,8 @@ export interface Config {
   readonly admin: { readonly listen: ListenAddress | null; readonly token: string };
   readonly log: LogConfig;
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+  /** Clients see Server-Timing of ours. */
+  readonly serverTiming: boolean;
 }
 
 export interface TlsConfig {
@@ -268,6 +270,8 @@ export interface RouteConfig {
   /** Upstream timeouts with this route's own laid over them; by upstream name. */
   readonly timeouts: Readonly<Record<string, TimeoutsConfig>>;
   readonly limits: { readonly bodyBytes: number };
+  /** Who gets a copy of this part of the requests that go upstream, 0 to 1, by which timeouts; null = nobody. */
+  readonly mirror: { readonly upstream: string; readonly share: number; readonly timeouts: TimeoutsConfig } | null;
   /** null: an Upgrade is tunnelled all the same, with idle = timeouts.stream_idle. */
   readonly websocketIdleMs: number | null;
   /** Where it stands, for messages: "gateway.yaml:12:5". */

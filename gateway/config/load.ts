@@ -124,10 +124,11 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
 
 /** All parts, or null when one of them could not be read. `at` says where the route of an index stands. */
 export function completePieces(pieces: Pieces, at: (index: number) => string): CompletePieces | null {
-  const { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown } =
-    pieces.sections;
+  const { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log } = pieces.sections;
+  const { shutdown, server_timing } = pieces.sections;
   if (version === null || listen === null || tls === null || trusted_proxies === null || limits === null) return null;
-  if (timeouts === null || cache === null || admin === null || log === null || shutdown === null) return null;
+  if (timeouts === null || cache === null || admin === null || log === null) return null;
+  if (shutdown === null || server_timing === null) return null;
   const upstreams: CompletePieces['upstreams'] extends ReadonlyMap<string, infer T> ? Map<string, T> : never =
     new Map();
   for (const [name, upstream] of pieces.upstreams) {
@@ -140,7 +141,20 @@ export function completePieces(pieces: Pieces, at: (index: number) => string): C
     routes.push({ route, at: at(index) });
   }
   return {
-    sections: { version, workers, listen, tls, trusted_proxies, limits, timeouts, cache, admin, log, shutdown },
+    sections: {
+      version,
+      workers,
+      listen,
+      tls,
+      trusted_proxies,
+      limits,
+      timeouts,
+      cache,
+      admin,
+      log,
+      shutdown,
+      server_timing,
+    },
     upstreams,
     routes,
   };

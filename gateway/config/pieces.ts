@@ -47,6 +47,7 @@ export function readPieces(
     admin: section('admin'),
     log: section('log'),
     shutdown: section('shutdown'),
+    server_timing: section('server_timing'),
   };
   const upstreams = readUpstreams(root.upstreams, reporter, problems);
   const routes = readRoutes(root.routes, reporter, problems, nearRoutes(root));

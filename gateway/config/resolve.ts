@@ -114,6 +114,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
     },
     log: sections.log,
     shutdown: sections.shutdown,
+    serverTiming: sections.server_timing,
   };
   const file = around.file === '' ? '' : join(around.folder, basename(around.file));
   return { hash: digest(content), file, ...content };
@@ -149,6 +150,10 @@ function resolveRoute(
     compress: route.compress,
     timeouts,
     limits: { bodyBytes: route.bodyBytes ?? sections.limits.bodyBytes },
+    mirror:
+      route.mirror === null
+        ? null
+        : { ...route.mirror, timeouts: timeoutsOf.get(route.mirror.upstream) ?? sections.timeouts },
     websocketIdleMs: route.websocketIdleMs,
     at,
   };

@@ -7,7 +7,7 @@ import type { CompressRules, HeaderChanges, RouteMatch } from './config.ts';
 import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
 import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
-import { duration, forms, named, scalar, size, text, whole } from './scalars.ts';
+import { duration, forms, named, percentage, scalar, size, text, whole } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
 const TEBIBYTE = 1_099_511_627_776;
@@ -31,6 +31,7 @@ export interface WrittenRoute {
   readonly timeouts: TimeoutsOverlay;
   readonly bodyBytes: number | null;
   readonly websocketIdleMs: number | null;
+  readonly mirror: { readonly upstream: string; readonly share: number } | null;
 }
 
 /** Exactly one of these stands on a route. */
@@ -240,6 +241,8 @@ const rewrite = checked<string>((input) => {
   return parsed(input);
 }, 'path');
 
+const upstreamName = (): z.ZodType<string, unknown> => text('the name of an upstream');
+
 const routeSchemaWritten = z.strictObject({
   name: text('a short name', { pattern: /^[^\s"'\\](.{0,126}[^\s"'\\])?$/ })
     .optional()
@@ -247,7 +250,7 @@ const routeSchemaWritten = z.strictObject({
   match: matchSchema.describe(
     'Host and path: "api.example.com/v1/*", "*.example.com/*", "/v1/*", "/exact"; or the long form. The most specific route wins: host, then the longest path, then the number of predicates; their order never matters.',
   ),
-  upstream: text('the name of an upstream')
+  upstream: upstreamName()
     .optional()
     .describe('Where requests go. Exactly one of upstream, split, static, redirect, respond.'),
   split: z.record(z.string(), whole(0, 1_000_000)).optional().describe('Several upstreams with their weights.'),
@@ -298,6 +301,20 @@ const routeSchemaWritten = z.strictObject({
   ])
     .optional()
     .describe('WebSocket and other upgrades. They are passed on in any case.'),
+  mirror: forms<{ readonly upstream: string; readonly share: number }>(
+    'the name of an upstream, or { upstream: , share: }',
+    [
+      upstreamName().transform((upstream) => ({ upstream, share: 1 })),
+      z.strictObject({
+        upstream: upstreamName().describe('Where the copies go.'),
+        share: percentage().prefault('100%').describe('Part of the requests that is copied, by chance.'),
+      }),
+    ],
+  )
+    .optional()
+    .describe(
+      'Sends copies of requests to another upstream and throws its answers away: a new version can be tried with real traffic. Copied is what goes upstream, after it did: no hits of the cache, no WebSockets, no request with a body of more than 64 KiB. Clients notice nothing, whatever becomes of a copy; there are no retries, at most 64 copies are under way per worker, and further ones are left out (counters mirrored, mirror_failures, mirror_skipped). Copies are as the upstream gets them, with cookies, tokens and the same X-Request-Id, and of every method: a POST is done twice, so the mirror must not share a database with the upstream, send mail or take money. Give it an upstream of its own; one that serves clients too gives its connections to copies.',
+    ),
 });
 
 export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.transform(
@@ -321,5 +338,6 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
     timeouts: written.timeouts,
     bodyBytes: written.limits.body ?? null,
     websocketIdleMs: written.websocket?.idle ?? null,
+    mirror: written.mirror ?? null,
   }),
 );

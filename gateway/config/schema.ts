@@ -10,6 +10,7 @@ import {
   limitsSchema,
   listenSchema,
   logSchema,
+  serverTimingSchema,
   shutdownSchema,
   type TlsSection,
   timeoutsSchema,
@@ -33,6 +34,7 @@ export interface Sections {
   readonly admin: Config['admin'];
   readonly log: LogConfig;
   readonly shutdown: Config['shutdown'];
+  readonly server_timing: boolean;
 }
 
 export const SECTIONS: { readonly [K in keyof Sections]: z.ZodType<Sections[K], unknown> } = {
@@ -47,6 +49,7 @@ export const SECTIONS: { readonly [K in keyof Sections]: z.ZodType<Sections[K], 
   admin: adminSchema,
   log: logSchema,
   shutdown: shutdownSchema,
+  server_timing: serverTimingSchema,
 };
 
 /** Everything in `upstreams` and `routes`, entry by entry. */
@@ -76,6 +79,7 @@ export const fileSchema: z.ZodType<Sections & Entries, unknown> = z
     admin: SECTIONS.admin,
     log: SECTIONS.log,
     shutdown: SECTIONS.shutdown,
+    server_timing: SECTIONS.server_timing,
   })
   .describe(
     'gateway.yaml of Sluice. Durations: 500ms 10s 5m 2h 1d. Sizes: 512B 16KiB 10MiB. Relative paths start at the folder of the file.',

@@ -263,3 +263,9 @@ export const shutdownSchema: z.ZodType<Config['shutdown'], unknown> = z
   .transform((written): Config['shutdown'] => ({ delayMs: written.delay, graceMs: written.grace }))
   .prefault({})
   .describe('How the gateway stops on SIGTERM or SIGINT.');
+
+export const serverTimingSchema: z.ZodType<boolean, unknown> = flag()
+  .prefault(false)
+  .describe(
+    'Every answer says in Server-Timing what the cache did, which instance answered ("api#2" is the second of api), after how many tries, and how long it and the whole took in ms; browsers show it in their network view. Added behind what the upstream says there, and stored in no cache. Whoever shows the admin token in Sluice-Explain gets it in any case, with the address of the instance.',
+  );

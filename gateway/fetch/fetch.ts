@@ -27,6 +27,7 @@ import { Keeping, keepBytes } from './keeping.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
 import type { AnswerHead, AsGet, FetchPlan } from './plan.ts';
 import { outgoingFields } from './prepare.ts';
+import { castShadow } from './shadow.ts';
 
 /** What is stored of an answer; see Outcome. */
 type Storing = NonNullable<Extract<Outcome, { kind: 'head' }>['storing']>;
@@ -199,6 +200,7 @@ export class Fetch implements Source, Filling {
       },
       this.#handlers(),
     );
+    if (plan.shadow !== null && this.tries === 1) castShadow(plan, plan.shadow, this.#fields);
   }
 
   #handlers(): AttemptHandlers {

@@ -26,6 +26,12 @@ export interface AsGet {
   readonly storedMs: number;
 }
 
+/** Where the copy of a request goes. */
+export interface Shadow {
+  readonly upstream: Upstream;
+  readonly timeouts: TimeoutsConfig;
+}
+
 /** Everything a fetch is told. */
 export interface FetchPlan {
   readonly state: WorkerState<Filling>;
@@ -58,4 +64,6 @@ export interface FetchPlan {
   readonly background: boolean;
   /** Parts that this is about; null = it is for a whole response. */
   readonly part: PartPlan | null;
+  /** Who gets a copy of the request; null = nobody. */
+  readonly shadow: Shadow | null;
 }

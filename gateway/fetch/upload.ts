@@ -25,6 +25,7 @@ export class Upload {
   #front: Buffer[] = [];
   #holding: { readonly accept: (bytes: number) => boolean; readonly done: (held: Held) => void } | null = null;
   #held: Buffer | null = null;
+  #copy: Copy | null = null;
 
   /** `allow` is called before the first byte is read (it answers Expect: 100-continue). `maxBytes` bounds the body. */
   constructor(source: Readable, maxBytes: number, allow: () => void) {
@@ -55,6 +56,22 @@ export class Upload {
       this.#listen();
       if (this.#holding !== null) this.#source.resume();
     });
+  }
+
+  /**
+   * Takes a copy of the body while an attempt reads it, without asking the client for a byte of it. `done` is called with
+   * the whole body, or with null when it grows longer than `mostBytes` or does not come whole; never from within this
+   * call, and never at all for a body that nobody reads. Only the last copy that was asked for is made.
+   */
+  copy(mostBytes: number, done: (body: Buffer | null) => void): void {
+    const held = this.#held;
+    if (held !== null || this.#failed) {
+      queueMicrotask(() => done(held !== null && held.length <= mostBytes ? held : null));
+      return;
+    }
+    this.#copied(null);
+    const chunks = [...this.#front];
+    this.#copy = { chunks, bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0), mostBytes, done };
   }
 
   /** Lets go of what is held: no attempt will ask for it any more. Those that run have it all the same. */
@@ -110,6 +127,7 @@ export class Upload {
       this.#fail();
       return;
     }
+    this.#addToCopy(chunk);
     if (this.#taken) {
       if (this.#current !== null && !this.#current.push(chunk)) this.#source.pause();
       return;
@@ -124,6 +142,7 @@ export class Upload {
   #end(): void {
     if (this.#failed) return;
     this.#ended = true;
+    if (this.#copy !== null) this.#copied(Buffer.concat(this.#copy.chunks));
     if (this.#holding !== null) {
       this.#held = Buffer.concat(this.#front.splice(0));
       this.#tell(this.#held);
@@ -134,9 +153,24 @@ export class Upload {
     if (this.#ended || this.#failed) return;
     this.#failed = true;
     this.#front = [];
+    this.#copied(null);
     this.#source.pause();
     this.#current?.destroy(new Error(this.tooLarge ? 'the request body is too large' : 'the request body ended early'));
     this.#tell('failed');
+  }
+
+  #addToCopy(chunk: Buffer): void {
+    const copy = this.#copy;
+    if (copy === null) return;
+    copy.bytes += chunk.length;
+    if (copy.bytes > copy.mostBytes) this.#copied(null);
+    else copy.chunks.push(chunk);
+  }
+
+  #copied(body: Buffer | null): void {
+    const copy = this.#copy;
+    this.#copy = null;
+    copy?.done(body);
   }
 
   #tell(held: Held): void {
@@ -149,7 +183,16 @@ export class Upload {
 /** The whole body; `long`: it is not accepted whole; `failed`: it went over the limit, or the client broke off. */
 export type Held = Buffer | 'long' | 'failed';
 
-function fromBytes(bytes: Buffer): Readable {
+/** A copy that is being made. */
+interface Copy {
+  readonly chunks: Buffer[];
+  bytes: number;
+  readonly mostBytes: number;
+  readonly done: (body: Buffer | null) => void;
+}
+
+/** A body that is held, for one attempt. */
+export function fromBytes(bytes: Buffer): Readable {
   return new Readable({
     highWaterMark: HIGH_WATER_BYTES,
     read() {

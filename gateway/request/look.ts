@@ -6,6 +6,7 @@ import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import type { FetchPlan } from '../fetch/plan.ts';
+import { chooseShadow } from '../fetch/shadow.ts';
 import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
 import { fieldOf, fieldsOf, hasField } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -382,6 +383,7 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
     uploadBytes: x.upload === null || declared === undefined ? null : Number(declared),
     ifError: x.ifError,
     part: null,
+    shadow: chooseShadow(route, runtime),
     background: false,
     ...purpose,
   };

@@ -158,6 +158,7 @@ export function routeConfig(
     compress: null,
     timeouts: {},
     limits: { bodyBytes: 10_485_760 },
+    mirror: null,
     websocketIdleMs: null,
     at: 'gateway.yaml:1:1',
     ...changes,
@@ -214,6 +215,7 @@ export function smallConfig(changes: Partial<Config> = {}): Config {
     admin: { listen: null, token: '' },
     log: { level: 'info', format: 'auto', access: { sample: 1, slowMs: 1000, redact: [] } },
     shutdown: { delayMs: 0, graceMs: 30_000 },
+    serverTiming: false,
     ...changes,
   };
 }

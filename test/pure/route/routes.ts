@@ -49,6 +49,7 @@ export function routeOf(text: string, more: Partial<RouteMatch> = {}, rest: Part
     compress: null,
     timeouts: {},
     limits: { bodyBytes: 1 },
+    mirror: null,
     websocketIdleMs: null,
     at: '',
     ...rest,
