@@ -11,6 +11,7 @@ import type { Upload } from '../fetch/upload.ts';
 import type { Coding } from '../http/accept-encoding.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
+import type { TimingFacts } from '../observe/server-timing.ts';
 import type { ContentPart } from '../policy/content-key.ts';
 import type { Runtime } from '../runtime.ts';
 import type { StoredEntry } from '../store/entries.ts';
@@ -194,6 +195,19 @@ export class Exchange implements Waiter {
     return 'answer';
   }
 
+  /** Who answered, after how many tries, and how long it took until now. `places`: how instances are called for clients. */
+  timing(nowMs: number, places: ReadonlyMap<string, string>): TimingFacts {
+    const id = (this.fetch?.instance ?? this.instance)?.id ?? '';
+    return {
+      cache: this.cacheWord,
+      // The address is for those only who have shown the admin token.
+      instance: this.explains ? id : (places.get(id) ?? ''),
+      upstreamMs: this.#upstreamMs(),
+      tries: this.#tries(),
+      totalMs: Math.max(0, nowMs - this.downstream.receivedMs),
+    };
+  }
+
   get gone(): boolean {
     return this.#gone;
   }
@@ -273,6 +287,17 @@ export class Exchange implements Waiter {
     else if (!this.#driving) this.resume('finished');
   }
 
+  /** Tries of its own. */
+  #tries(): number {
+    return this.follows ? 0 : (this.fetch?.tries ?? 0);
+  }
+
+  /** How long the upstream took for the head; -1 = none came. */
+  #upstreamMs(): number {
+    const { fetch } = this;
+    return fetch === null || fetch.headMs === 0 ? -1 : Math.max(0, fetch.headMs - fetch.startedMs);
+  }
+
   #finish(): void {
     const { runtime, downstream, fetch } = this;
     const { state } = runtime;
@@ -315,9 +340,9 @@ export class Exchange implements Waiter {
       reason: this.reason,
       upstream: fetch === null && this.instance === null ? '' : (this.upstream?.name ?? ''),
       instance: (fetch?.instance ?? this.instance)?.id ?? '',
-      tries: this.follows ? 0 : (fetch?.tries ?? 0),
+      tries: this.#tries(),
       durationMs: Math.max(0, nowMs - downstream.receivedMs),
-      upstreamMs: fetch === null || fetch.headMs === 0 ? -1 : Math.max(0, fetch.headMs - fetch.startedMs),
+      upstreamMs: this.#upstreamMs(),
       bytesIn,
       bytesOut,
       complete: this.#clean,

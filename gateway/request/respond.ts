@@ -5,6 +5,7 @@ import type { HeaderChanges } from '../config/config.ts';
 import type { Outcome } from '../fetch/outcome.ts';
 import { type CacheStatusInput, cacheStatus } from '../http/cache-status.ts';
 import { type Fields, fieldOf, removeField, setField } from '../http/fields.ts';
+import { serverTiming } from '../observe/server-timing.ts';
 import { OWN_FIELD } from '../policy/control.ts';
 import { addRouteVary } from '../policy/key.ts';
 import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
@@ -157,15 +158,17 @@ export function finishFields(
   addCacheStatus(x, fields, ttl, forwarded);
 }
 
-/** RFC 9211: our member goes behind those of caches nearer to the origin. And the whole story, to whom may hear it. */
+/** RFC 9211: our member goes behind those of caches nearer to the origin. And times and the whole story, to whom may hear them. */
 function addCacheStatus(
   x: Exchange,
   fields: string[],
   ttl: number | null,
   forwarded?: { stored: boolean; fwdStatus: number },
 ): void {
-  if (x.explains) setField(fields, 'sluice-explain', explanationField(explainExchange(x, x.runtime.state.now())));
-  if (!x.runtime.config.cache.status) {
+  const { state, config, places } = x.runtime;
+  if (x.explains) setField(fields, 'sluice-explain', explanationField(explainExchange(x, state.now())));
+  if (x.explains || config.serverTiming) fields.push('server-timing', serverTiming(x.timing(state.now(), places)));
+  if (!config.cache.status) {
     removeField(fields, 'cache-status');
     return;
   }
