@@ -64,13 +64,14 @@ export class Upload {
    * call, and never at all for a body that nobody reads. Only the last copy that was asked for is made.
    */
   copy(mostBytes: number, done: (body: Buffer | null) => void): void {
-    const held = this.#held;
-    if (held !== null || this.#failed) {
-      queueMicrotask(() => done(held !== null && held.length <= mostBytes ? held : null));
+    const chunks = [...this.#front];
+    if (this.#held !== null || this.#failed || this.#ended) {
+      // Ended and not held: it is here whole as long as no attempt took of it.
+      const whole = this.#held ?? (this.#failed || this.#taken ? null : Buffer.concat(chunks));
+      queueMicrotask(() => done(whole !== null && whole.length <= mostBytes ? whole : null));
       return;
     }
     this.#copied(null);
-    const chunks = [...this.#front];
     this.#copy = { chunks, bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0), mostBytes, done };
   }
 

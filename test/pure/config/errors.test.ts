@@ -386,6 +386,29 @@ const ROWS: Readonly<Record<string, Row>> = {
     message: /"apo"/,
     hint: /"api"/,
   },
+  'an unknown upstream as a mirror': {
+    text: routes('{ match: "/x", upstream: api, mirror: apo }'),
+    code: 'unknown-upstream',
+    at: '2:43',
+    message: /"apo"/,
+    hint: /"api"/,
+  },
+  'an unknown upstream in the long form of a mirror': {
+    text: routes('{ match: "/x", upstream: api, mirror: { upstream: apo, share: 1% } }'),
+    code: 'unknown-upstream',
+    message: /"apo"/,
+    hint: /"api"/,
+  },
+  'a mirror with a share that is no percentage': {
+    text: routes('{ match: "/x", upstream: api, mirror: { upstream: api, share: 3 } }'),
+    code: 'bad-percentage',
+    message: /mirror\.share/,
+  },
+  'a server_timing that is neither': {
+    text: withBase('server_timing: sometimes'),
+    code: 'wrong-type',
+    message: /true|false/,
+  },
   'an upstream named like a method of Object': {
     text: routes('{ match: "/x", upstream: constructor }'),
     code: 'unknown-upstream',
@@ -713,6 +736,16 @@ const WARNINGS: Readonly<Record<string, Row>> = {
     text: routes('{ match: "/*", redirect: /x, cache: 30s }'),
     code: 'no-effect',
     message: /sends nothing upstream/,
+  },
+  'a mirror on a fixed answer': {
+    text: routes('{ match: "/*", respond: 404, mirror: api }'),
+    code: 'no-effect',
+    message: /sends nothing upstream/,
+  },
+  'a mirror beside files': {
+    text: routes('{ match: "/*", static: ./public, mirror: api }'),
+    code: 'no-effect',
+    message: /serves files/,
   },
   'a field ignored that is not private': {
     text: routes('{ match: "/*", upstream: api, cache: { ignore: [x-lang] } }'),

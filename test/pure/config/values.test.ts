@@ -405,3 +405,26 @@ test('the hash changes with the meaning, and only then', async () => {
   assert.notEqual(await hash(withBase('limits: { headers: 101 }')), first);
   assert.notEqual(await hash(withBase('routes: [{ match: "/x/*", upstream: api }]')), first);
 });
+
+test('a mirror: all by its name alone, or a share, with the timeouts of its own upstream', async () => {
+  const config = await configOf(`version: 1
+upstreams:
+  api: "http://127.0.0.1:1"
+  next: { servers: ["http://127.0.0.1:2"], timeouts: { first_byte: 7s } }
+routes:
+  - { match: "/a", upstream: api }
+  - { match: "/b", upstream: api, mirror: next, timeouts: { first_byte: 5m } }
+  - { match: "/c", upstream: api, mirror: { upstream: next } }
+  - { match: "/d", upstream: api, mirror: { upstream: api, share: 2.5% } }
+`);
+  const mirrors = config.routes.map(({ mirror }) => mirror);
+  assert.equal(mirrors[0], null);
+  assert.deepEqual([mirrors[1]?.upstream, mirrors[1]?.share, mirrors[1]?.timeouts.firstByteMs], ['next', 1, 7000]);
+  assert.deepEqual([mirrors[2]?.upstream, mirrors[2]?.share], ['next', 1]);
+  assert.deepEqual([mirrors[3]?.upstream, mirrors[3]?.share], ['api', 0.025]);
+});
+
+test('server_timing is off unless it is said', async () => {
+  assert.equal((await configOf(MINIMAL)).serverTiming, false);
+  assert.equal((await configOf(withBase('server_timing: true'))).serverTiming, true);
+});

@@ -186,3 +186,55 @@ test('a body over the limit, or a client that breaks off, is no body that is hel
   await once(gone.source, 'close');
   assert.equal(await hold(gone.upload, 1000), 'failed');
 });
+
+/** The copy of a body that is read in one go, and what the attempt read. */
+async function copied(chunks: readonly string[], mostBytes: number): Promise<[copy: string | null, read: string]> {
+  const { source, upload: body } = upload();
+  const copy = new Promise<Buffer | null>((resolve) => body.copy(mostBytes, resolve));
+  const read = text(body.open());
+  for (const chunk of chunks) source.write(chunk);
+  source.end();
+  return [(await copy)?.toString() ?? null, await read];
+}
+
+test('a copy is the whole body or nothing, and the attempt has all of it in any case', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ minLength: 1, maxLength: 20 }), { maxLength: 8 }),
+      fc.nat(80),
+      async (chunks, most) => {
+        const whole = chunks.join('');
+        const [copy, read] = await copied(chunks, most);
+        assert.equal(read, whole);
+        assert.equal(copy, Buffer.byteLength(whole) <= most ? whole : null);
+      },
+    ),
+  );
+});
+
+test('a copy asks the client for nothing, and there is none of a body that breaks off', async () => {
+  const { source, upload: body, allowed } = upload();
+  const copy = new Promise((resolve) => body.copy(100, resolve));
+  source.write('half');
+  assert.equal(allowed(), 0);
+  const read = text(body.open());
+  source.destroy();
+  await assert.rejects(read);
+  assert.equal(await copy, null);
+});
+
+test('a copy of a body that is held, and of one that was too long to be', async () => {
+  for (const [accepted, most, expected] of [
+    [true, 10, 'body'],
+    [true, 3, null],
+    [false, 10, 'body'],
+  ] as const) {
+    const { source, upload: body } = upload();
+    const held = new Promise<Held>((resolve) => body.hold(() => accepted, resolve));
+    source.end('body');
+    assert.equal((await held) === 'long', !accepted);
+    const copy = new Promise<Buffer | null>((resolve) => body.copy(most, resolve));
+    assert.equal(await text(body.open()), 'body');
+    assert.equal((await copy)?.toString() ?? null, expected);
+  }
+});
