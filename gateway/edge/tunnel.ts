@@ -59,6 +59,6 @@ export class Tunnel implements Protocol, Http1Owner {
   }
 
   drain(): void {
-    // A tunnel has no message to end at: it lives until the grace is over.
+    // Its goodbye is said where its frames are known (upstream/open-streams.ts); here it lives until the grace is over.
   }
 }

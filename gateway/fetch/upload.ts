@@ -65,14 +65,15 @@ export class Upload {
    */
   copy(mostBytes: number, done: (body: Buffer | null) => void): void {
     const chunks = [...this.#front];
-    if (this.#held !== null || this.#failed || this.#ended) {
+    const bytes = this.#held?.length ?? chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (this.#held !== null || this.#failed || this.#ended || this.#taken || bytes > mostBytes) {
       // Ended and not held: it is here whole as long as no attempt took of it.
-      const whole = this.#held ?? (this.#failed || this.#taken ? null : Buffer.concat(chunks));
-      queueMicrotask(() => done(whole !== null && whole.length <= mostBytes ? whole : null));
+      const whole = this.#held ?? (this.#ended && !this.#taken ? Buffer.concat(chunks) : null);
+      queueMicrotask(() => done(bytes > mostBytes ? null : whole));
       return;
     }
     this.#copied(null);
-    this.#copy = { chunks, bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0), mostBytes, done };
+    this.#copy = { chunks, bytes, mostBytes, done };
   }
 
   /** Lets go of what is held: no attempt will ask for it any more. Those that run have it all the same. */

@@ -214,21 +214,29 @@ test('event streams over HTTP/2 end cleanly in a drain; another stream of unknow
   await other.close();
 });
 
-test('a server that a reload takes away says goodbye to its WebSockets; those of others stay', async () => {
+test('a server that a reload takes away says goodbye to its streams; those of others stay', async () => {
   const second = await startEcho();
-  const both = config({ extra: 'shutdown: { grace: 1s }' }).replace(
-    '"/other", upstream: other',
-    '"/ws2", upstream: second',
-  );
-  const withSecond = both.replace(
+  const gone = await startEvents();
+  const withSecond = config({
+    extra: 'shutdown: { grace: 1s }',
+    routes: '  - { match: "/ws2", upstream: second }\n  - { match: "/events2", upstream: gone }\n',
+  }).replace(
     '  other:',
-    `  second: { servers: ["${second.url}", "http://127.0.0.1:9"] }\n  other:`,
+    `  second: { servers: ["${second.url}", "http://127.0.0.1:9"] }
+  gone: { servers: ["${gone.origin.url}", "http://127.0.0.1:9"] }
+  other:`,
   );
   await using gateway = await startGateway({ config: withSecond });
   const stays = await openSocket(gateway.http);
+  const listener = new Listener((await open({ port: gateway.http, path: '/events2' })).response);
+  await eventually('the first event is there', () => listener.text !== '');
   const goes = await openSocket(gateway.http, '/ws2');
-  assert.equal((await gateway.reload(withSecond.replace(`"${second.url}", `, ''))).ok, true);
+  const without = withSecond.replace(`"${second.url}", `, '').replace(`"${gone.origin.url}", `, '');
+  assert.equal((await gateway.reload(without)).ok, true);
   assert.equal((await goes.closed).code, 1012);
+  assert.equal((await listener.ended).complete, true);
+  await eventually('the upstream of the events is let go', () => gone.origin.open === 0);
+  await gone.origin.close();
   await eventually('the server saw it close', () => second.codes.length === 1);
   assert.deepEqual(second.codes, [1012]);
   await echoes(stays, 'still there');

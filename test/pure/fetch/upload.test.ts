@@ -228,6 +228,7 @@ test('a copy of a body that is held, and of one that was too long to be', async 
     [true, 10, 'body'],
     [true, 3, null],
     [false, 10, 'body'],
+    [false, 3, null],
   ] as const) {
     const { source, upload: body } = upload();
     const held = new Promise<Held>((resolve) => body.hold(() => accepted, resolve));
