@@ -31,6 +31,7 @@ import { Lent } from '../gateway/store/lent.ts';
 import { LIMITS } from '../gateway/tables/limits.ts';
 import { OpenStreams } from '../gateway/upstream/open-streams.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
+import { fakeUpstream } from '../test/helpers/fake-upstream.ts';
 
 export interface MicroOptions {
   /** Time for each part. */
@@ -129,13 +130,7 @@ class FakeDownstream implements Downstream {
 }
 
 /** A hit must not ask for an instance; if it does, there is none, and the answer is no hit. */
-const NO_UPSTREAM: Upstream = {
-  name: 'api',
-  host: 'keep',
-  balance: { policy: 'p2c' },
-  pick: () => 'away',
-  mayRetry: () => false,
-};
+const NO_UPSTREAM: Upstream = fakeUpstream();
 
 /** A runtime as a worker has it, with a store that holds one entry of 1 KB for the bench's request. */
 function createRuntime(config: Config): Runtime<Filling> {
@@ -171,6 +166,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       streams: new OpenStreams(() => 0),
       keptBytes: 0,
       keepBytes: 2 ** 20,
+      replayBytes: 0,
       contentBytes: 0,
       count: () => {},
       now: () => NOW_MS,

@@ -43,6 +43,8 @@ export interface WorkerState<F> {
   keptBytes: number;
   /** What they may hold together. */
   readonly keepBytes: number;
+  /** Bytes of request bodies that are kept for another try. */
+  replayBytes: number;
   /** Bytes of request bodies that are held because they are part of a key. */
   contentBytes: number;
   readonly count: (name: CounterName, n: number) => void;

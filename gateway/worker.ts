@@ -71,6 +71,7 @@ const state: WorkerState<Filling> = {
   streams: new OpenStreams(Math.random),
   keptBytes: 0,
   keepBytes: Math.floor((birth.cache.arena.byteLength * LIMITS.fillShare) / birth.workers),
+  replayBytes: 0,
   contentBytes: 0,
   count: (name, n) => counters.add(name, n),
   now: Date.now,

@@ -58,18 +58,43 @@ export interface RouteStatus {
 export interface UpstreamStatus {
   readonly name: string;
   readonly balance: string;
+  /** Requests that are under way to it, those that wait for an instance, and second tries, all workers together. */
+  readonly active: number;
+  readonly waiting: number;
+  readonly retrying: number;
+  /** "off", "closed", "open", "half-open". */
+  readonly breaker: string;
   readonly instances: readonly InstanceStatus[];
 }
 
 export interface InstanceStatus {
   readonly id: string;
   readonly address: string;
+  /** As it counts now, and as the config has it. */
   readonly weight: number;
-  /** A word of the health state machine: unknown, starting, up, down and the like. */
+  readonly configWeight: number;
+  /** Lower ones first; backup servers stand behind all others. */
+  readonly tier: number;
+  /** unknown, starting, up, down, unreachable, ejected, draining, disabled. */
   readonly state: string;
+  /** Since when, ms since the epoch. */
+  readonly sinceMs: number;
+  /** Until when, ms since the epoch, it gets less than its share; 0 = it gets all. */
+  readonly slowUntilMs: number;
   /** Requests on it now, all workers together. */
   readonly inFlight: number;
-  /** Of the last probe: "200 in 3 ms", "connect ECONNREFUSED"; '' = none yet. */
+  /** Requests it may have at once; 0 = as many as it has connections. */
+  readonly limit: number;
+  /** Open connections to it. */
+  readonly connections: number;
+  /** Estimated time to an answer's head, ms: the slowest of the workers' estimates. */
+  readonly ewmaMs: number;
+  /** Tries in the last ten seconds, and those that were answered below 500. */
+  readonly tries: number;
+  readonly ok: number;
+  /** Ejections since it is there. */
+  readonly ejections: number;
+  /** Why it is in its state: what the last probe saw, or what it was ejected for; '' = nothing is known. */
   readonly evidence: string;
   /** null for a server that the gateway did not start. */
   readonly process: {

@@ -1,35 +1,20 @@
-// How many retries an upstream may cost: a token account, so that retries cannot multiply an outage. Pure: time is an
-// argument.
+// How much an upstream may be asked twice at any moment, so that retries cannot multiply an outage: a part of the requests
+// that are under way, over all workers. A retry that finds it used up waits a little and asks again: an instance that is killed
+// with a hundred requests on it costs no client an error, and yet its peers never get more than the part at once. Pure.
 
-/** Part of a retry that each request earns: at most one in five requests is made twice for long. */
-export const EARN_PER_REQUEST = 0.2;
-/** Earned by time alone, so that a quiet service regains its reserve. */
-export const EARN_PER_SECOND = 1;
-/** The reserve: enough for every request in flight on an instance that is killed. */
-export const RESERVE = 128;
+/** So many retries may always run at once. */
+export const LEAST_RETRIES = 3;
+/** How long a retry waits for the budget at most. */
+export const RETRY_WAIT_MS = 1000;
+const BASE_MS = 25;
+const MOST_MS = 250;
 
-/** Changed in place by `earn` and `spend`. */
-export interface Budget {
-  tokens: number;
-  atMs: number;
+/** Whether one more may run: `retrying` of `active` requests are second tries now, `share` (0 to 1) of them may be. */
+export function mayRetryNow(retrying: number, active: number, share: number): boolean {
+  return retrying < Math.max(LEAST_RETRIES, Math.floor(active * share));
 }
 
-/** A full account. */
-export function newBudget(nowMs: number): Budget {
-  return { tokens: RESERVE, atMs: nowMs };
-}
-
-/** One request began. */
-export function earn(budget: Budget): void {
-  budget.tokens = Math.min(RESERVE, budget.tokens + EARN_PER_REQUEST);
-}
-
-/** Takes one retry out; false when the account is empty. */
-export function spend(budget: Budget, nowMs: number): boolean {
-  const idleMs = Math.max(0, nowMs - budget.atMs);
-  budget.atMs = nowMs;
-  budget.tokens = Math.min(RESERVE, budget.tokens + (idleMs / 1000) * EARN_PER_SECOND);
-  if (budget.tokens < 1) return false;
-  budget.tokens -= 1;
-  return true;
+/** How long to wait before asking again the `time`-th time (from 1): full jitter, so that those who failed together do not come back together. `rnd` in [0, 1). */
+export function backoffMs(time: number, rnd: number): number {
+  return rnd * Math.min(MOST_MS, BASE_MS * 2 ** Math.min(20, Math.max(0, time - 1)));
 }

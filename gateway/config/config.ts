@@ -175,6 +175,14 @@ export interface UpstreamConfig {
   readonly health: HealthConfig | null;
   /** null = nobody is ejected. */
   readonly eject: EjectConfig | null;
+  readonly retry: RetryConfig;
+  /** null = off. */
+  readonly hedge: HedgeConfig | null;
+  readonly queue: QueueConfig;
+  /** Requests per server at once over all workers; null = as many as it has connections. */
+  readonly concurrency: number | 'auto' | null;
+  /** null = off. */
+  readonly breaker: BreakerConfig | null;
   /** Connections per server over all workers together. */
   readonly connections: number;
   readonly http2: 'off' | 'alpn' | 'h2c';
@@ -202,6 +210,38 @@ export interface ManagedConfig {
   /** Absolute. */
   readonly cwd: string;
   readonly stopGraceMs: number;
+}
+
+/** Why a try is made again, beside statuses. */
+export type RetryOn = 'connect' | 'reset' | 'timeout';
+
+export interface RetryConfig {
+  /** In all; 1 = never again. */
+  readonly attempts: number;
+  readonly on: readonly RetryOn[];
+  readonly statuses: readonly number[];
+  /** Part of the running requests, 0 to 1. */
+  readonly budget: number;
+}
+
+export interface HedgeConfig {
+  /** The quantile, 0 to 1, of the time to a head after which a second try is made. */
+  readonly at: number;
+  /** Part of the requests, 0 to 1. */
+  readonly max: number;
+}
+
+/** `max` 0 = nobody waits. */
+export interface QueueConfig {
+  readonly max: number;
+  readonly waitMs: number;
+}
+
+export interface BreakerConfig {
+  /** Part of the requests, 0 to 1. */
+  readonly errors: number;
+  readonly overMs: number;
+  readonly openMs: number;
 }
 
 /** When an instance that does worse than its peers takes nothing for a while. */
@@ -272,6 +312,8 @@ export interface RouteConfig {
   readonly limits: { readonly bodyBytes: number };
   /** Who gets a copy of this part of the requests that go upstream, 0 to 1, by which timeouts; null = nobody. */
   readonly mirror: { readonly upstream: string; readonly share: number; readonly timeouts: TimeoutsConfig } | null;
+  /** Who is served first when requests wait. */
+  readonly priority: 'high' | 'normal' | 'low';
   /** null: an Upgrade is tunnelled all the same, with idle = timeouts.stream_idle. */
   readonly websocketIdleMs: number | null;
   /** Where it stands, for messages: "gateway.yaml:12:5". */

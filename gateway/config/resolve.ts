@@ -66,6 +66,11 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
       slowStartMs: written.slowStartMs,
       health: written.health,
       eject: written.eject,
+      retry: written.retry,
+      hedge: written.hedge,
+      queue: written.queue,
+      concurrency: written.concurrency,
+      breaker: written.breaker,
       connections: written.connections,
       http2: written.http2,
       tls: { ...written.tls, ca: textOf(written.tls.ca), cert: textOf(written.tls.cert), key: textOf(written.tls.key) },
@@ -154,6 +159,7 @@ function resolveRoute(
       route.mirror === null
         ? null
         : { ...route.mirror, timeouts: timeoutsOf.get(route.mirror.upstream) ?? sections.timeouts },
+    priority: route.priority,
     websocketIdleMs: route.websocketIdleMs,
     at,
   };

@@ -7,7 +7,7 @@ import type { CompressRules, HeaderChanges, RouteMatch } from './config.ts';
 import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
 import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
-import { duration, forms, named, percentage, scalar, size, text, whole } from './scalars.ts';
+import { duration, forms, named, percentage, scalar, size, text, whole, word } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
 const TEBIBYTE = 1_099_511_627_776;
@@ -30,6 +30,7 @@ export interface WrittenRoute {
   readonly compress: CompressRules | null;
   readonly timeouts: TimeoutsOverlay;
   readonly bodyBytes: number | null;
+  readonly priority: 'high' | 'normal' | 'low';
   readonly websocketIdleMs: number | null;
   readonly mirror: { readonly upstream: string; readonly share: number } | null;
 }
@@ -291,6 +292,9 @@ const routeSchemaWritten = z.strictObject({
     .strictObject({ body: size(0, TEBIBYTE).optional().describe('Bytes of a request body.') })
     .prefault({})
     .describe('As limits above, for this route.'),
+  priority: word(['high', 'normal', 'low'])
+    .prefault('normal')
+    .describe('Who is served first when requests wait for a server (queue of the upstream).'),
   websocket: forms<{ readonly idle: number | null }>('a map such as { idle: 10m }', [
     duration().transform((idle) => ({ idle })),
     z
@@ -337,6 +341,7 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
     compress: written.compress,
     timeouts: written.timeouts,
     bodyBytes: written.limits.body ?? null,
+    priority: written.priority,
     websocketIdleMs: written.websocket?.idle ?? null,
     mirror: written.mirror ?? null,
   }),

@@ -4,9 +4,20 @@ import * as z from 'zod';
 import { isHostName } from './addresses.ts';
 import { listenPlaceholder, splitCommand } from './argv.ts';
 import { balanceSchema } from './balance.ts';
-import type { BalanceConfig, EjectConfig, HealthConfig, ServerConfig, UpstreamConfig } from './config.ts';
+import type {
+  BalanceConfig,
+  BreakerConfig,
+  EjectConfig,
+  HealthConfig,
+  HedgeConfig,
+  QueueConfig,
+  RetryConfig,
+  ServerConfig,
+  UpstreamConfig,
+} from './config.ts';
 import { ejectSchema, healthSchema } from './health.ts';
 import { parsed, refused } from './parsed.ts';
+import { breakerSchema, concurrencySchema, hedgeSchema, queueSchema, retrySchema } from './resilience.ts';
 import { duration, durationOrOff, flag, forms, scalar, serverAddress, text, whole, wholeOrAuto } from './scalars.ts';
 import { type TimeoutsOverlay, timeoutsOverlaySchema } from './sections.ts';
 
@@ -29,6 +40,11 @@ export interface WrittenUpstream {
   readonly slowStartMs: number;
   readonly health: HealthConfig | null;
   readonly eject: EjectConfig | null;
+  readonly retry: RetryConfig;
+  readonly hedge: HedgeConfig | null;
+  readonly queue: QueueConfig;
+  readonly concurrency: number | 'auto' | null;
+  readonly breaker: BreakerConfig | null;
   readonly connections: number;
   readonly http2: UpstreamConfig['http2'];
   readonly tls: UpstreamConfig['tls'];
@@ -146,6 +162,11 @@ const longForm = z
       .optional()
       .describe('A path that is probed, or the long form. Without it a server counts as good until requests fail.'),
     eject: ejectSchema.prefault({}),
+    retry: retrySchema.prefault({}),
+    hedge: hedgeSchema.prefault('off'),
+    queue: queueSchema.prefault({}),
+    concurrency: concurrencySchema.prefault('off'),
+    breaker: breakerSchema.prefault('off'),
     connections: whole(1, 100_000).prefault(128).describe('Connections per server, over all workers together.'),
     http2: http2Schema.prefault(false).describe('HTTP/2 to the servers. true: where ALPN agrees. h2c: without TLS.'),
     tls: tlsSchema,
@@ -166,6 +187,11 @@ const longForm = z
       slowStartMs: written.slow_start ?? 0,
       health: written.health ?? null,
       eject: written.eject,
+      retry: written.retry,
+      hedge: written.hedge,
+      queue: written.queue,
+      concurrency: written.concurrency,
+      breaker: written.breaker,
       connections: written.connections,
       http2: written.http2,
       tls: written.tls,

@@ -2,6 +2,7 @@
 // called every so often and whenever a worker rings; it never stands in the way of a request.
 
 import {
+  type Counts,
   counted,
   type Ejection,
   ejectionMs,
@@ -30,7 +31,11 @@ export interface Ejector {
   apply(upstreams: readonly UpstreamConfig[]): void;
   /** Judges all pools now. */
   tick(): void;
+  /** How tries on an instance went in the last ten seconds, as of the last look. */
+  counts(id: string): Counts;
 }
+
+const NOTHING: Counts = { ok: 0, errors: 0, failures: 0 };
 
 interface Watched {
   readonly slot: number;
@@ -129,6 +134,10 @@ export function createEjector(options: EjectorOptions): Ejector {
         if (upstream !== undefined) judgePool(upstream, pool, next);
       }
       watched = next;
+    },
+    counts(id) {
+      const one = watched.get(id);
+      return one === undefined ? NOTHING : counted(one.readings, totals(one.slot));
     },
   };
 }

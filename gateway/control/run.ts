@@ -14,7 +14,9 @@ import type { Logger } from '../observe/log.ts';
 import { createVitals, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
+import { type Breakers, createBreakers } from './breakers.ts';
 import { type Cache, createCache } from './cache.ts';
+import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
@@ -82,6 +84,8 @@ class Gateway {
   readonly #prober: ReturnType<typeof createProber>;
   readonly #standings: Standings;
   readonly #ejector: Ejector;
+  readonly #concurrency: Concurrency;
+  readonly #breakers: Breakers;
   #ticker: Ticker | null = null;
   readonly #workerCount: number;
   readonly #cache: Cache;
@@ -123,6 +127,9 @@ class Gateway {
       prober: this.#prober,
       now: Date.now,
     });
+    const counted = { vitals: this.#vitals, workerCount: this.#workerCount, log, now: Date.now };
+    this.#concurrency = createConcurrency(counted);
+    this.#breakers = createBreakers(counted);
     this.#workers = createWorkers({
       count: this.#workerCount,
       birth: {
@@ -154,6 +161,8 @@ class Gateway {
       vitals: this.#vitals,
       standings: this.#standings,
       ejector: this.#ejector,
+      concurrency: this.#concurrency,
+      breakers: this.#breakers,
       slots: INSTANCE_ROWS,
       ticketKeys: randomBytes(48),
       files,
@@ -226,8 +235,13 @@ class Gateway {
     if (!applied.ok) return applied.problem;
     const problem = await this.#startAdmin();
     if (problem !== null) return problem;
-    this.#ticker = startTicker(this.#vitals, [() => this.#ejector.tick()], (error) =>
-      this.#log.error(`a fault in control: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    this.#ticker = startTicker(
+      this.#vitals,
+      [() => this.#ejector.tick(), () => this.#concurrency.tick(), () => this.#breakers.tick()],
+      (error) =>
+        this.#log.error(
+          `a fault in control: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        ),
     );
     await this.#prober.settled(FIRST_PROBES_MS);
     // The local leaf is renewed before it expires; files are watched, and looked at once an hour all the same.
@@ -378,6 +392,8 @@ class Gateway {
       workers: this.#workers,
       prober: this.#prober,
       standings: this.#standings,
+      ejector: this.#ejector,
+      breakers: this.#breakers,
       vitals: this.#vitals,
       workerCount: this.#workerCount,
       counters: this.#counters,

@@ -5,7 +5,9 @@ import type { Config, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import type { Addresses } from './addresses.ts';
+import type { Breakers } from './breakers.ts';
 import { certificatesFor } from './certificates.ts';
+import type { Concurrency } from './concurrency.ts';
 import type { Ejector } from './eject.ts';
 import { createInstanceRegistry } from './instances.ts';
 import type { ControlLog } from './log.ts';
@@ -24,6 +26,8 @@ export interface SiteOptions {
   readonly vitals: Vitals;
   readonly standings: Standings;
   readonly ejector: Ejector;
+  readonly concurrency: Concurrency;
+  readonly breakers: Breakers;
   readonly slots: number;
   readonly ticketKeys: Uint8Array;
   /** Open files the process may have; bounds the connections when the config says auto. */
@@ -125,6 +129,8 @@ export function createSite(options: SiteOptions): Site {
   function watch({ config, instances, upstreamSlots }: Published): void {
     options.standings.apply(instances, upstreamSlots);
     options.ejector.apply(config.upstreams);
+    options.concurrency.apply(config.upstreams, instances);
+    options.breakers.apply(config.upstreams, upstreamSlots);
     prober.apply(config.upstreams, instances);
   }
 

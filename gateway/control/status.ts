@@ -1,11 +1,14 @@
 // Gathers what /api/status and the banner show from the parts of control. Reads only.
 
 import type { StatusReport } from '../admin/status.ts';
+import { latencyNow } from '../balance/latency.ts';
 import { readCounters } from '../observe/counters.ts';
 import type { ArenaStats } from '../store/arena-stats.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import { type BannerInput, describeAction, describeCache } from './banner.ts';
+import type { Breakers } from './breakers.ts';
 import type { Cache } from './cache.ts';
+import type { Ejector } from './eject.ts';
 import { addressName } from './instances.ts';
 import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
@@ -20,6 +23,8 @@ export interface View {
   readonly workers: Workers;
   readonly prober: Prober;
   readonly standings: Standings;
+  readonly ejector: Ejector;
+  readonly breakers: Breakers;
   readonly vitals: Vitals;
   readonly workerCount: number;
   readonly counters: SharedArrayBuffer;
@@ -71,7 +76,9 @@ export function statusReport(view: View, nowMs: number): StatusReport {
     upstreams: (config?.upstreams ?? []).map((upstream) => ({
       name: upstream.name,
       balance: upstream.balance.policy,
-      instances: instancesOf(view, upstream.name),
+      ...loadOf(view, upstream.name),
+      breaker: view.breakers.of(upstream.name)?.word ?? 'off',
+      instances: instancesOf(view, upstream.name, nowMs),
     })),
     cache: cacheStatus(view.cache.stats(), config?.cache.memoryBytes ?? 0),
     counters,
@@ -96,17 +103,47 @@ function cacheStatus(stats: ArenaStats, memoryBytes: number): StatusReport['cach
   };
 }
 
-function instancesOf(view: View, upstream: string): StatusReport['upstreams'][number]['instances'] {
+function loadOf(view: View, upstream: string): { active: number; waiting: number; retrying: number } {
+  const slot = view.site.served?.published.upstreamSlots[upstream];
+  const gauge = (name: 'inflight' | 'waiting' | 'retrying'): number =>
+    slot === undefined ? 0 : view.vitals.gauge(slot, view.workerCount, name);
+  return { active: gauge('inflight'), waiting: gauge('waiting'), retrying: gauge('retrying') };
+}
+
+/** The slowest of the workers' estimates as they stand now, ms. */
+function ewmaOf({ vitals, workerCount }: View, slot: number, nowMs: number): number {
+  let most = 0;
+  for (let worker = 0; worker < workerCount; worker++)
+    most = Math.max(most, latencyNow(vitals.latency(slot, worker), nowMs));
+  return Math.round(most * 10) / 10;
+}
+
+function instancesOf(view: View, upstream: string, nowMs: number): StatusReport['upstreams'][number]['instances'] {
   const processes = view.site.managedOf(upstream)?.states() ?? [];
+  const config = view.site.served?.published.config.upstreams.find(({ name }) => name === upstream);
+  const slowStartMs = config?.slowStartMs ?? 0;
   return (view.site.served?.published.instances[upstream] ?? []).map((spec) => {
     const health = view.prober.health(spec.id);
     const standing = view.standings.of(spec.id);
+    const counts = view.ejector.counts(spec.id);
+    const returnedMs = view.vitals.returnedMs(spec.slot);
+    const slowUntil = returnedMs === 0 ? 0 : returnedMs + slowStartMs;
     const child = processes.find((one) => one.id === spec.id);
     return {
       id: spec.id,
       address: addressName(spec.address),
-      weight: spec.weight,
+      weight: view.vitals.weight(spec.slot) ?? spec.weight,
+      configWeight: spec.weight,
+      tier: spec.tier,
       state: standing?.state ?? 'unknown',
+      sinceMs: standing?.sinceMs ?? 0,
+      slowUntilMs: slowUntil > nowMs ? slowUntil : 0,
+      limit: view.vitals.limit(spec.slot),
+      connections: view.vitals.connections(spec.slot, view.workerCount),
+      ewmaMs: ewmaOf(view, spec.slot, nowMs),
+      tries: counts.ok + counts.errors + counts.failures,
+      ok: counts.ok,
+      ejections: standing?.ejections ?? 0,
       inFlight: view.vitals.inflight(spec.slot, view.workerCount),
       evidence: standing?.state === 'ejected' ? standing.ejectedFor : (health?.evidence ?? ''),
       process:
@@ -136,7 +173,7 @@ export function bannerInput(view: View, nowMs: number): BannerInput {
       ...config.listen.https.map((address) => ({ scheme: 'https' as const, address })),
     ],
     instances: config.upstreams.flatMap(({ name }) =>
-      instancesOf(view, name).map(({ id, address, state }) => ({ upstream: name, id, address, state })),
+      instancesOf(view, name, nowMs).map(({ id, address, state }) => ({ upstream: name, id, address, state })),
     ),
     adminUrl: view.adminUrl,
     tokenFile: view.tokenFile,

@@ -1,7 +1,6 @@
 // The upstream machine: prepare → pick → send → head → body → sealed or failed. It may outlive its client. It draws from
 // pools, decides by policy what is stored, and never writes to a client: those who wait get an Outcome and read a Body.
 
-import { mayRetry } from '../balance/retry.ts';
 import { mayBeConditional } from '../http/conditional.ts';
 import { formatDate } from '../http/dates.ts';
 import { type Fields, fieldOf, fieldsOf, hasField, setField, withoutFields } from '../http/fields.ts';
@@ -19,7 +18,7 @@ import { GONE, UNTOUCHED } from '../store/purges.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
-import type { Ask, Attempt, AttemptHandlers, Failure, Instance } from '../upstream/upstream.ts';
+import type { Failure, Instance } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
 import { Completing } from './completing.ts';
 import type { Filling, Waiter } from './filling.ts';
@@ -27,16 +26,15 @@ import { Keeping, keepBytes } from './keeping.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
 import type { AnswerHead, AsGet, FetchPlan } from './plan.ts';
 import { outgoingFields } from './prepare.ts';
-import { castShadow } from './shadow.ts';
+import { type GivenUp, Tries, type TriesOwner } from './tries.ts';
 
 /** What is stored of an answer; see Outcome. */
 type Storing = NonNullable<Extract<Outcome, { kind: 'head' }>['storing']>;
 
-const none: ReadonlySet<Instance> = new Set();
 const framing: ReadonlySet<string> = new Set(['content-length']);
 const conditionals: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
 
-export class Fetch implements Source, Filling {
+export class Fetch implements Source, Filling, TriesOwner {
   plan: FetchPlan;
   readonly startedMs: number;
   /** When the final head came; 0 = not yet. */
@@ -45,17 +43,19 @@ export class Fetch implements Source, Filling {
   state: FetchState = 'prepare';
   body: Body | null = null;
   storedKey = '';
-  instance: Instance | null = null;
-  tries = 0;
   /**
    * For a request that may change something: called with the final head, before it is decided what is stored. Ends what no
    * longer holds (RFC 9111 4.4) and says under what this answer is stored as a GET's (RFC 9110 9.3.3), null = it is not.
    */
   invalidate: ((head: AnswerHead) => AsGet | null) | null = null;
-  readonly #tried = new Set<Instance>();
   readonly #waiters = new Set<Waiter>();
   #leader: Waiter | null = null;
-  #attempt: Attempt | null = null;
+  #tries: Tries;
+  /** Tries and waiting, ms, of what was asked for before, when it had to be asked for in another way. */
+  #earlierTries = 0;
+  #earlierQueueMs = 0;
+  /** It counts among the requests that its upstream has under way. */
+  #isOpen = false;
   #fields: Fields = [];
   /** What of the body is kept for the store; null = nothing. */
   #keeping: Keeping | null = null;
@@ -82,6 +82,20 @@ export class Fetch implements Source, Filling {
     this.#completing = completes === null ? null : new Completing(completes.held, completes.missing);
     this.startedMs = nowMs;
     this.#fenceMs = nowMs;
+    this.#tries = this.#newTries();
+  }
+
+  get instance(): Instance | null {
+    return this.#tries.instance;
+  }
+
+  get tries(): number {
+    return this.#earlierTries + this.#tries.tries;
+  }
+
+  /** How long it waited for an instance, ms. */
+  get queueMs(): number {
+    return this.#earlierQueueMs + this.#tries.queueMs;
   }
 
   /** Begins. The leader's outcome comes later, never from within this call; null = it has none, it runs in the background. */
@@ -97,12 +111,13 @@ export class Fetch implements Source, Filling {
     if (plan.timeouts.totalMs !== null) {
       this.#totalTimer = setTimeout(() => {
         this.#timedOut = true;
-        this.#attempt?.abort();
+        this.#tries.abort();
       }, plan.timeouts.totalMs);
     }
-    this.#fields = this.#prepare();
+    this.#isOpen = true;
+    plan.upstream.opened();
     this.#go('pick');
-    queueMicrotask(() => this.#pick(null));
+    queueMicrotask(() => this.guard(() => this.#tries.begin()));
   }
 
   get waiting(): number {
@@ -127,22 +142,21 @@ export class Fetch implements Source, Filling {
   }
 
   pause(): void {
-    this.#attempt?.pause();
+    this.#tries.pause();
   }
 
   resume(): void {
-    this.#attempt?.resume();
+    this.#tries.resume();
   }
 
   #letGo(): void {
-    if (this.state === 'sealed' || this.state === 'failed' || this.#isWaitedFor()) return;
+    if (this.state === 'sealed' || this.state === 'failed' || this.isWanted()) return;
     if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
-    this.#attempt?.abort();
-    // Between two attempts there is nothing to abort; #pick sees that nobody waits.
+    this.#tries.abort();
   }
 
   /** Somebody waits for the head, here or in another worker, or the store does. */
-  #isWaitedFor(): boolean {
+  isWanted(): boolean {
     if (this.plan.background && this.outcome.kind === 'pending') return true;
     return this.#waiters.size > 0 || this.plan.lead?.isWanted() === true;
   }
@@ -165,68 +179,33 @@ export class Fetch implements Source, Filling {
     return outgoingFields(fields, plan.route.requestHeaders, plan.identity);
   }
 
-  #pick(failure: Failure | null): void {
-    const { plan } = this;
-    if (!this.#isWaitedFor()) return this.#fail('internal', 'everybody left');
-    const nowMs = plan.state.now();
-    const ask: Ask = { tried: this.#tried, affinity: plan.affinity, nowMs, rnd: plan.state.rnd };
-    let instance = plan.upstream.pick(ask);
-    // A single instance whose kept-alive connection died may well answer on a fresh one.
-    if (typeof instance === 'string' && failure?.word === 'reset')
-      instance = plan.upstream.pick({ ...ask, tried: none });
-    if (typeof instance === 'string') {
-      if (failure === null) return this.#fail('no-instance', 'no instance is up');
-      return this.#fail(this.#errorOf(failure), describe(failure));
-    }
-    this.instance = instance;
-    this.#tried.add(instance);
-    this.tries++;
-    plan.state.count('upstream_tries', 1);
-    this.#go('send');
-    const host =
-      plan.upstream.host === 'keep'
-        ? plan.request.authority
-        : plan.upstream.host === 'upstream'
-          ? instance.authority
-          : plan.upstream.host;
-    this.#attempt = instance.send(
-      {
-        method: plan.request.method,
-        path: plan.path,
-        fields: ['host', host, ...this.#fields],
-        body: plan.upload === null ? null : plan.upload.open(),
-        bodyBytes: plan.upload?.heldBytes ?? plan.uploadBytes,
-        timeouts: plan.timeouts,
-      },
-      this.#handlers(),
-    );
-    if (plan.shadow !== null && this.tries === 1) castShadow(plan, plan.shadow, this.#fields);
+  #newTries(): Tries {
+    const { totalMs } = this.plan.timeouts;
+    this.#fields = this.#prepare();
+    return new Tries(this.plan, this.#fields, this, totalMs === null ? null : this.startedMs + totalMs);
   }
 
-  #handlers(): AttemptHandlers {
-    return {
-      onInterim: (status, fields) => this.#leader?.onInterim(status, fields),
-      onHead: (status, fields) => this.#guard(() => this.#onHead(status, fields)),
-      onData: (chunk) => this.#guard(() => this.#onData(chunk)),
-      onEnd: (trailers) => this.#guard(() => this.#onEnd(trailers)),
-      onFailure: (failure) => this.#guard(() => this.#onFailure(failure)),
-    };
+  onStep(step: 'pick' | 'send'): void {
+    if (this.state !== step) this.#go(step);
+  }
+
+  onInterim(status: number, fields: Fields): void {
+    this.#leader?.onInterim(status, fields);
   }
 
   /** A fault of ours ends this fetch and those who wait for it, not the worker. */
-  #guard(step: () => void): void {
+  guard(step: () => void): void {
     try {
       step();
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.plan.state.problem(`${this.plan.request.requestId} in fetch ${this.state}: ${text}`);
-      const attempt = this.#attempt;
       if (this.state !== 'sealed' && this.state !== 'failed') this.#fail('internal', 'a fault in the gateway');
-      attempt?.abort();
+      this.#tries.abort();
     }
   }
 
-  #onHead(status: number, received: Fields): void {
+  onHead(status: number, received: Fields): void {
     let { plan } = this;
     this.headMs = plan.state.now();
     this.#go('head');
@@ -320,7 +299,7 @@ export class Fetch implements Source, Filling {
     if (judged !== 'again') return true;
     if (completing.disproves(status, received)) this.plan.state.store.delete(completing.held.key);
     this.#unfit = true;
-    this.#attempt?.abort();
+    this.#tries.abort();
     return false;
   }
 
@@ -347,7 +326,7 @@ export class Fetch implements Source, Filling {
 
   #awaitWanted(): void {
     if (this.state !== 'body') return;
-    void this.#keeping?.wanted().then(() => this.#guard(() => this.#keeping?.grow()));
+    void this.#keeping?.wanted().then(() => this.guard(() => this.#keeping?.grow()));
   }
 
   #verdict(status: number, responseFields: Fields, bodyBytes: number | null): StoreVerdict | null {
@@ -440,12 +419,12 @@ export class Fetch implements Source, Filling {
     return { ...stored, fields, bornMs: bornMs(fields, this.startedMs, this.headMs) };
   }
 
-  #onData(chunk: Buffer): void {
+  onData(chunk: Buffer): void {
     const body = this.body;
     if (body === null) {
       // Of an answer that nobody gets so much is read that its connection can be used again.
       this.#unwantedBytes += chunk.length;
-      if (this.#unwantedBytes > LIMITS.discardBytes) this.#attempt?.abort();
+      if (this.#unwantedBytes > LIMITS.discardBytes) this.#tries.abort();
       return;
     }
     if (this.#completing?.take(chunk.length) === false) return this.#breakOff('more than the range that was asked for');
@@ -462,9 +441,8 @@ export class Fetch implements Source, Filling {
 
   /** The body is not what its head promised: nobody gets a clean end. */
   #breakOff(detail: string): void {
-    const attempt = this.#attempt;
     this.#fail('upstream-malformed', detail);
-    attempt?.abort();
+    this.#tries.abort();
   }
 
   /** The body outgrew the store: those who read it go on, nobody new joins. */
@@ -475,7 +453,7 @@ export class Fetch implements Source, Filling {
     this.body?.release();
   }
 
-  #onEnd(trailers: Fields): void {
+  onEnd(trailers: Fields): void {
     const { outcome } = this;
     if (this.#unconfirmed) return this.#askAgain();
     const { body } = this;
@@ -484,7 +462,9 @@ export class Fetch implements Source, Filling {
       if (!completing.isComplete) return this.#breakOff('less than the range that was asked for');
       for (const held of completing.behind) this.#bring(body, held);
     }
-    this.#finish();
+    this.#finish(
+      outcome.kind === 'head' && isGatewayError(outcome.forwardedStatus ?? outcome.status) ? 'failed' : 'ok',
+    );
     this.#go('sealed');
     if (body === null) return;
     if (outcome.kind === 'head' && outcome.storing !== null && body.kept) this.#store(outcome.storing, body);
@@ -508,37 +488,24 @@ export class Fetch implements Source, Filling {
     this.#unconfirmed = false;
     this.#completing = null;
     this.#unfit = false;
-    this.#tried.clear();
-    this.#fields = this.#prepare();
+    this.#earlierTries = this.tries;
+    this.#earlierQueueMs = this.queueMs;
+    this.#tries = this.#newTries();
     this.#go('pick');
-    this.#pick(null);
+    this.#tries.begin();
   }
 
-  #onFailure(failure: Failure): void {
-    const { plan } = this;
+  onBroken(failure: Failure): void {
     // We ended it ourselves.
     if (this.state === 'failed') return;
     if (this.#unfit && !this.#timedOut) return this.#askAgain();
-    if (this.state === 'send' && !this.#timedOut && this.#retries(failure)) {
-      plan.state.count('upstream_retries', 1);
-      this.#go('pick');
-      this.#pick(failure);
-      return;
-    }
     this.#fail(this.#errorOf(failure), describe(failure));
   }
 
-  #retries(failure: Failure): boolean {
-    const { plan } = this;
-    if (!this.#isWaitedFor()) return false;
-    const may = mayRetry({
-      failure,
-      method: plan.request.method,
-      bodyReplayable: plan.upload === null || plan.upload.replayable,
-      headSentToClient: false,
-      attempt: this.tries,
-    });
-    return may && plan.upstream.mayRetry(plan.state.now());
+  onGivenUp(why: GivenUp): void {
+    if (this.state === 'failed') return;
+    if ('failure' in why) this.#fail(this.#errorOf(why.failure), describe(why.failure));
+    else this.#fail(this.#timedOut ? 'upstream-timeout' : why.error, why.detail, why.retryAfterS);
   }
 
   #errorOf(failure: Failure): ErrorWord {
@@ -547,25 +514,24 @@ export class Fetch implements Source, Filling {
     return errorOf(failure);
   }
 
-  #fail(error: ErrorWord, detail: string): void {
-    this.#finish();
+  #fail(error: ErrorWord, detail: string, retryAfterS = 1): void {
+    const { source } = ERRORS[error];
+    this.#finish(source === 'upstream' ? 'failed' : null);
     this.#go('failed');
     this.#closeFill('failed');
     this.#keeping?.release();
-    const { source } = ERRORS[error];
     if (source === 'upstream') this.plan.state.count('upstream_failures', 1);
     if (source !== 'client' && error !== 'internal' && this.#standsIn(null))
       return this.#serveStale(null, error, detail);
     if (this.outcome.kind === 'pending') {
-      this.outcome = { kind: 'failed', error, detail };
+      this.outcome = { kind: 'failed', error, detail, retryAfterS };
       this.#tell();
     }
     this.body?.fail();
   }
 
   #tell(): void {
-    // No further attempt will want the request body.
-    this.plan.upload?.forget();
+    this.#tries.settle();
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) waiter.onOutcome(this);
@@ -591,13 +557,20 @@ export class Fetch implements Source, Filling {
     if (this.plan.fillKey !== null) this.plan.state.fills.close(this.plan.fillKey, this);
   }
 
-  #finish(): void {
-    this.#attempt = null;
+  /** Its upstream is done with it. `ended`: how, as far as that says something about the upstream. */
+  #finish(ended: 'ok' | 'failed' | null): void {
+    if (this.#isOpen) this.plan.upstream.closed(this.#tries.tries === 0 ? null : ended);
+    this.#isOpen = false;
     this.#leader = null;
     if (this.#totalTimer !== null) clearTimeout(this.#totalTimer);
     this.#totalTimer = null;
     if (this.plan.background) this.plan.state.backgroundFetches--;
   }
+}
+
+/** A status by which a gateway says that somebody behind it failed. */
+function isGatewayError(status: number): boolean {
+  return status === 502 || status === 503 || status === 504;
 }
 
 /** What is stored beside it is of the past: there is another whole that must not be stored, or nothing any more. */

@@ -35,7 +35,7 @@ export type Outcome =
   /** Another worker's fetch ended without a body for us. `look`: the store may have it now, or somebody must fetch anew; else fetch alone. */
   | { readonly kind: 'over'; readonly look: boolean }
   /** No answer came. `detail` is for the log only. */
-  | { readonly kind: 'failed'; readonly error: ErrorWord; readonly detail: string };
+  | { readonly kind: 'failed'; readonly error: ErrorWord; readonly detail: string; readonly retryAfterS: number };
 
 const errors: Readonly<Record<Failure['word'], ErrorWord>> = {
   connect: 'upstream-unreachable',

@@ -25,6 +25,8 @@ export class Upload {
   #front: Buffer[] = [];
   #holding: { readonly accept: (bytes: number) => boolean; readonly done: (held: Held) => void } | null = null;
   #held: Buffer | null = null;
+  /** All that attempts have taken so far; null = it is not kept. */
+  #kept: Buffer[] | null = null;
   #copy: Copy | null = null;
 
   /** `allow` is called before the first byte is read (it answers Expect: 100-continue). `maxBytes` bounds the body. */
@@ -36,7 +38,7 @@ export class Upload {
 
   /** Whether an attempt may still have the whole body. */
   get replayable(): boolean {
-    return this.#held !== null || (!this.#taken && !this.#failed);
+    return this.#held !== null || (!this.#failed && (!this.#taken || this.#kept !== null));
   }
 
   /** Length of a body that is held; null = it is not. */
@@ -76,8 +78,14 @@ export class Upload {
     this.#copy = { chunks, bytes, mostBytes, done };
   }
 
+  /** From here on what an attempt takes is kept for the next one, until `forget`. The caller knows that it is short. */
+  keep(): void {
+    if (!this.#taken) this.#kept = [];
+  }
+
   /** Lets go of what is held: no attempt will ask for it any more. Those that run have it all the same. */
   forget(): void {
+    this.#kept = null;
     if (this.#held === null) return;
     this.#held = null;
     this.#failed = true;
@@ -96,16 +104,21 @@ export class Upload {
       },
     });
     this.#current = stream;
+    if (this.#taken && this.#kept !== null) this.#front = [...this.#kept];
     if (this.#failed) stream.destroy(new Error('the request body ended early'));
     return stream;
   }
 
   #pull(stream: Readable): void {
     if (this.#current !== stream) return;
+    const isFirst = !this.#taken;
     this.#taken = true;
     this.#listen();
     let goesOn = true;
-    for (const chunk of this.#front.splice(0)) goesOn = stream.push(chunk) && goesOn;
+    for (const chunk of this.#front.splice(0)) {
+      if (isFirst) this.#kept?.push(chunk);
+      goesOn = stream.push(chunk) && goesOn;
+    }
     if (this.#ended) stream.push(null);
     else if (goesOn) this.#source.resume();
   }
@@ -131,6 +144,7 @@ export class Upload {
     }
     this.#addToCopy(chunk);
     if (this.#taken) {
+      this.#kept?.push(chunk);
       if (this.#current !== null && !this.#current.push(chunk)) this.#source.pause();
       return;
     }

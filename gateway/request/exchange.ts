@@ -107,6 +107,8 @@ export class Exchange implements Waiter {
   reason: Reason | ErrorWord | '' = '';
   error: ErrorWord | null = null;
   errorDetail = '';
+  /** What an answer 503 says in Retry-After. */
+  retryAfterS = 1;
   answer: OwnAnswer | null = null;
   file: FileAnswer | null = null;
   status = 0;

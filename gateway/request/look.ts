@@ -267,7 +267,7 @@ function followerNext(x: Exchange, fetch: Filling): RequestState {
     return lookAgain(x);
   if (outcome.kind === 'failed') {
     x.follows = false;
-    return x.fail(outcome.error, outcome.detail);
+    return failed(x, outcome);
   }
   if (outcome.kind === 'stale' && x.ifError && x.hold(outcome.entry)) return staleAfterError(x, outcome);
   if (outcome.kind === 'head' && outcome.storing === null) x.reason = outcome.reason;
@@ -405,9 +405,14 @@ export function fetchAlone(x: Exchange): RequestState | null {
   return null;
 }
 
+function failed(x: Exchange, outcome: Extract<Outcome, { kind: 'failed' }>): RequestState {
+  x.retryAfterS = outcome.retryAfterS;
+  return x.fail(outcome.error, outcome.detail);
+}
+
 function leaderNext(x: Exchange, fetch: Fetch): RequestState {
   const { outcome } = fetch;
-  if (outcome.kind === 'failed') return x.fail(outcome.error, outcome.detail);
+  if (outcome.kind === 'failed') return failed(x, outcome);
   if (outcome.kind === 'stale') return staleAfterError(x, outcome);
   if (outcome.kind === 'validated') {
     x.entry = outcome.entry;

@@ -31,7 +31,7 @@ export function respondError(x: Exchange, error: ErrorWord): void {
     instance: x.request?.requestId,
   };
   const fields = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
-  if (row.status === 503) fields.push('retry-after', '1');
+  if (row.status === 503) fields.push('retry-after', String(x.retryAfterS));
   if (x.answer !== null) fields.push(...x.answer.fields);
   addCacheStatus(x, fields, null);
   respondWhole(x, row.status, fields, Buffer.from(`${JSON.stringify(problem)}\n`), row.close);

@@ -6,7 +6,6 @@ import { hostField, outgoingFields } from '../fetch/prepare.ts';
 import type { Fields } from '../http/fields.ts';
 import { CLOSE_CODES } from '../http/websocket-frames.ts';
 import { upstreamPath } from '../route/rewrite.ts';
-import { LIMITS } from '../tables/limits.ts';
 import type { OpenStream } from '../upstream/open-streams.ts';
 import type { Instance, Tunnel, TunnelEnd } from '../upstream/upstream.ts';
 import type { Exchange } from './exchange.ts';
@@ -60,7 +59,7 @@ function ended(x: Exchange, tried: Set<Instance>, end: TunnelEnd): void {
   x.tunnelBytesOut += end.bytesOut;
   const { failure } = end;
   if (end.status === 0 && failure !== null && !x.gone) {
-    const again = !failure.sent && tried.size < LIMITS.attempts && x.upstream?.mayRetry(x.runtime.state.now()) === true;
+    const again = !failure.sent && tried.size < (x.upstream?.retry.attempts ?? 1);
     if (again) return begin(x, tried);
     x.resume(x.fail(errorOf(failure), describe(failure)));
     return;

@@ -65,8 +65,10 @@ export const LIMITS = {
   mirrorAnswerBytes: 1_048_576,
   /** How long a mirrored request may take in all, from the first byte of its body to the last of its answer. */
   mirrorMs: 60_000,
-  /** Tries of one request in all, the first included. */
-  attempts: 2,
+  /** Bytes of a request body that are kept while they are sent, so that another try can have them. */
+  replayBytes: 65_536,
+  /** Bytes of all such bodies that one worker keeps at once; beyond that they are sent once. */
+  replaysBytes: 33_554_432,
   /** Tags of one stored response; with more it is not stored, because it could not be purged by each of them. */
   tags: 256,
   /** Bytes of one tag, as at Fastly; the same then. */

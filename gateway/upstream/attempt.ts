@@ -28,8 +28,6 @@ export interface AttemptOwner {
    * a new connection whenever that changes.
    */
   readonly servername: string;
-  /** Whether a request that met a dead idle connection may be given to undici once more. */
-  mayRestart(): boolean;
   restart(attempt: RunningAttempt): void;
 }
 
@@ -57,6 +55,7 @@ const observed: Readonly<Record<FailureWord, Sample | null>> = {
 
 export class RunningAttempt implements Attempt, LineHandler {
   rejected = false;
+  readonly bornMs: number = performance.now();
   /** waiting: for a place on the pool; connecting: undici has it; sending: on a connection; receiving: the head came. */
   #state: 'waiting' | 'connecting' | 'sending' | 'receiving' | 'ended' = 'waiting';
   readonly #outgoing: Outgoing;
@@ -346,8 +345,7 @@ export class RunningAttempt implements Attempt, LineHandler {
       this.#interims === 0 &&
       this.#body === null &&
       safe.has(this.#outgoing.method) &&
-      !this.#overHttp2() &&
-      this.#owner.mayRestart()
+      !this.#overHttp2()
     );
   }
 

@@ -1,16 +1,15 @@
 // The upstreams of one worker: one undici pool per server, kept over reloads as long as what it was made of stays the
 // same, and the choice between the servers of one upstream. Only fetch draws from it. It sends no health probes.
 
-import { type Budget, earn, newBudget, spend } from '../balance/budget.ts';
-import type { Nobody } from '../balance/candidate.ts';
-import { pick } from '../balance/pick.ts';
 import { stickyToken } from '../balance/sticky.ts';
 import type { BalanceConfig, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
+import { type Load, NamedUpstream, newLoad, noteService } from './named.ts';
 import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
-import type { Ask, Instance, Upstream } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 import type { Vitals } from './vitals.ts';
+import { WaitingRoom } from './waiting.ts';
 
 export interface PoolSet {
   /** Makes the upstreams of a config. Pools whose server, TLS, protocol and connection settings are unchanged go on. */
@@ -36,7 +35,7 @@ export interface PoolSetOptions {
 
 export function createPools(options: PoolSetOptions): PoolSet {
   let pools = new Map<string, ServerPool>();
-  let budgets = new Map<string, Budget>();
+  let loads = new Map<string, Load>();
   const retiring = new Set<ServerPool>();
 
   function retire(pool: ServerPool): void {
@@ -47,30 +46,33 @@ export function createPools(options: PoolSetOptions): PoolSet {
   return {
     apply(upstreams, instances, slots, stickySecret) {
       const next = new Map<string, ServerPool>();
-      const nextBudgets = new Map<string, Budget>();
+      const nextLoads = new Map<string, Load>();
       const named = new Map<string, Upstream>();
       for (const config of upstreams) {
         const slot = slots[config.name];
         if (slot === undefined) throw new Error(`the upstream ${config.name} has no row`);
-        const budget = budgets.get(config.name) ?? newBudget(Date.now());
-        nextBudgets.set(config.name, budget);
+        const load =
+          loads.get(config.name) ?? newLoad(new WaitingRoom({ ...options, slot, rnd: Math.random }), Date.now());
+        nextLoads.set(config.name, load);
         const members: ServerPool[] = [];
         for (const spec of instances[config.name] ?? []) {
           const settings = settingsOf(config, spec, options.workers);
           const key = `${spec.id}\n${spec.slot}\n${JSON.stringify(settings)}`;
-          const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec, budget });
+          const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec });
           pool.configWeight = spec.weight;
           pool.tier = spec.tier;
           pool.token = tokenOf(config.balance, stickySecret, spec.id);
+          pool.onFreed = () => load.room.freed();
+          pool.onServed = (tookMs) => noteService(load, tookMs);
           pool.ringsAt = config.eject?.errors ?? 0;
           next.set(key, pool);
           members.push(pool);
         }
-        named.set(config.name, new NamedUpstream({ ...options, config, members, budget, slot }));
+        named.set(config.name, new NamedUpstream({ ...options, config, members, load, slot }));
       }
       for (const [key, pool] of pools) if (!next.has(key)) retire(pool);
       pools = next;
-      budgets = nextBudgets;
+      loads = nextLoads;
       return named;
     },
     async close(graceMs = LIMITS.retiredPoolMs) {
@@ -110,41 +112,4 @@ function settingsOf(
 function tokenOf(balance: BalanceConfig, secret: string, id: string): string {
   if (balance.policy !== 'sticky') return '';
   return stickyToken(balance.secret === '' ? secret : balance.secret, id);
-}
-
-interface NamedOptions extends PoolSetOptions {
-  readonly config: UpstreamConfig;
-  readonly members: readonly ServerPool[];
-  readonly budget: Budget;
-  /** Its row in the vitals table. */
-  readonly slot: number;
-}
-
-class NamedUpstream implements Upstream {
-  readonly name: string;
-  readonly host: string;
-  readonly balance: BalanceConfig;
-  readonly #slowStartMs: number;
-  readonly #members: readonly ServerPool[];
-  readonly #budget: Budget;
-
-  constructor({ config, members, budget }: NamedOptions) {
-    this.name = config.name;
-    this.host = config.host;
-    this.balance = config.balance;
-    this.#slowStartMs = config.slowStartMs;
-    this.#members = members;
-    this.#budget = budget;
-  }
-
-  pick(ask: Ask): Instance | Nobody {
-    // The first pick of a request: what it earns pays for the retries of others.
-    if (ask.tried.size === 0) earn(this.#budget);
-    const { tried, affinity, nowMs, rnd } = ask;
-    return pick(this.balance.policy, this.#members, { tried, affinity, nowMs, rnd, slowStartMs: this.#slowStartMs });
-  }
-
-  mayRetry(nowMs: number): boolean {
-    return spend(this.#budget, nowMs);
-  }
 }

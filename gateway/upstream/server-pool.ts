@@ -2,7 +2,6 @@
 // been like lately, and the tunnels to it. It owns all of them and closes them. It does not choose between servers.
 
 import { Pool } from 'undici';
-import { type Budget, spend } from '../balance/budget.ts';
 import type { Candidate, Standing } from '../balance/candidate.ts';
 import { hashText } from '../balance/hash.ts';
 import { type Latency, newLatency, observe, type Sample } from '../balance/latency.ts';
@@ -21,7 +20,6 @@ export interface ServerPoolOptions {
   readonly workers: number;
   readonly workerRow: number;
   readonly spec: InstanceSpec;
-  readonly budget: Budget;
   readonly address: ServerAddress;
   readonly tls: UpstreamConfig['tls'];
   readonly http2: UpstreamConfig['http2'];
@@ -63,6 +61,9 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   configWeight: number;
   tier: number;
   token = '';
+  /** Told when a request may find a place here that it did not find before, and how long one kept it. */
+  onFreed: () => void = () => {};
+  onServed: (tookMs: number) => void = () => {};
   /** Failures in a row that control wants to hear of at once; 0 = none. */
   ringsAt = 0;
   turn = 0;
@@ -72,6 +73,8 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   /** Requests undici may hold at once. */
   #places: number;
   #taken = 0;
+  /** Permits whose requests are sent next. */
+  #claimed = 0;
   readonly #waiting = new Set<RunningAttempt>();
   readonly #tunnels = new Set<Tunnel>();
   #tag: number;
@@ -139,8 +142,30 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   }
 
   get isFull(): boolean {
-    const limit = this.#options.vitals.limit(this.#options.spec.slot);
-    return limit > 0 && this.inflight >= limit;
+    return this.#taken >= this.#places || this.#isOver(0);
+  }
+
+  get slot(): number {
+    return this.#options.spec.slot;
+  }
+
+  /** Takes a permit for the request that is sent next; false when another worker was faster. */
+  claim(): boolean {
+    if (this.#options.vitals.limit(this.slot) === 0) return true;
+    this.#count(1);
+    if (this.#isOver(1)) {
+      this.#count(-1);
+      return false;
+    }
+    this.#claimed++;
+    return true;
+  }
+
+  /** It has as many requests as it may have, `own` of them not counted. WebSockets are no requests: they would fill it for hours. */
+  #isOver(own: 0 | 1): boolean {
+    const { vitals, workers } = this.#options;
+    const limit = vitals.limit(this.slot);
+    return limit > 0 && this.inflight - vitals.gauge(this.slot, workers, 'tunnels') - own >= limit;
   }
 
   get returnedMs(): number {
@@ -155,7 +180,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
 
   send(outgoing: Outgoing, handlers: AttemptHandlers): Attempt {
     const attempt = new RunningAttempt(outgoing, handlers, this);
-    this.#count(1);
+    this.#countOne();
     if (this.#retired !== null) {
       attempt.refuse('connect', new Error('this server left the config'));
     } else if (this.#taken < this.#places && this.#waiting.size === 0) {
@@ -170,11 +195,13 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   }
 
   tunnel(request: TunnelRequest): Tunnel {
-    this.#count(1);
+    this.#countOne();
+    this.#countTunnel(1);
     const tunnel = openTunnel({ ...request, address: this.#options.address, tls: this.#options.tls });
     this.#tunnels.add(tunnel);
     void tunnel.closed.then(() => {
       this.#tunnels.delete(tunnel);
+      this.#countTunnel(-1);
       this.#count(-1);
     });
     return tunnel;
@@ -185,13 +212,18 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   released(): void {
     this.#taken--;
     // Later: undici is in the middle of something when it lets go.
-    queueMicrotask(() => this.#next());
+    queueMicrotask(() => {
+      this.#next();
+      this.onFreed();
+    });
   }
 
   ended(attempt: RunningAttempt): void {
     this.#waiting.delete(attempt);
     this.#count(-1);
+    this.onServed(performance.now() - attempt.bornMs);
     this.#rest();
+    queueMicrotask(() => this.onFreed());
   }
 
   observed(sample: Sample, tookMs: number): void {
@@ -202,10 +234,6 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
     const outcome = OUTCOMES[sample];
     // Control is told at the moment that may be enough to eject it.
     if (outcome !== null && vitals.count(spec.slot, workerRow, outcome) === this.ringsAt) vitals.ring();
-  }
-
-  mayRestart(): boolean {
-    return spend(this.#options.budget, Date.now());
   }
 
   restart(attempt: RunningAttempt): void {
@@ -258,6 +286,16 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   #start(attempt: RunningAttempt): void {
     this.#taken++;
     attempt.dispatch(this.#pool);
+  }
+
+  /** One more, unless its permit counts it already. */
+  #countOne(): void {
+    if (this.#claimed > 0) this.#claimed--;
+    else this.#count(1);
+  }
+
+  #countTunnel(delta: 1 | -1): void {
+    this.#options.vitals.addGauge(this.slot, this.#options.workerRow, 'tunnels', delta);
   }
 
   #count(delta: 1 | -1): void {

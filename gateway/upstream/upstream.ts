@@ -3,8 +3,10 @@
 
 import type { Duplex, Readable } from 'node:stream';
 import type { Nobody } from '../balance/candidate.ts';
-import type { BalanceConfig, TimeoutsConfig } from '../config/config.ts';
+import type { BalanceConfig, RetryConfig, TimeoutsConfig } from '../config/config.ts';
 import type { Fields } from '../http/fields.ts';
+import type { ErrorWord } from '../tables/errors.ts';
+import type { Waiter } from './waiting.ts';
 
 /** How an attempt ended without a whole answer. */
 export type FailureWord =
@@ -134,6 +136,32 @@ export interface Upstream {
   readonly balance: BalanceConfig;
   /** The next instance for a request, none of `tried`. Counts nothing until send(). */
   pick(ask: Ask): Instance | Nobody;
-  /** Takes one retry out of the budget; false when it is used up. */
-  mayRetry(nowMs: number): boolean;
+  readonly retry: RetryConfig;
+  /** A request began to ask for it. */
+  opened(): void;
+  /** The same request ended: well, without a good answer, or in a way that says nothing about the upstream (null). */
+  closed(ended: 'ok' | 'failed' | null): void;
+  /** For how many seconds it refuses all requests (its breaker is open); 0 = it takes them. A true answer of 0 may use up a trial. */
+  refusesForS(nowMs: number): number;
+  /**
+   * Waits until an instance can be picked, `untilMs` at most (since the epoch; null = as long as the queue allows). Returns how to
+   * leave, or why it is not worth waiting. Nothing is called from within.
+   */
+  wait(waiter: Waiter, why: 'full' | 'away', nowMs: number, untilMs: number | null): (() => void) | NoWait;
+  /** Takes one of the retries that may run at once; false when there is none. */
+  beginRetry(): boolean;
+  endRetry(): void;
+  /** A head came, so long after it was asked for. */
+  headTook(tookMs: number, nowMs: number): void;
+  /** How long to wait for a head before asking another instance, too; null = that is not done. */
+  hedgeAfterMs(nowMs: number): number | null;
+  /** Takes one of the second requests that may be made; false when there is none, or others wait. */
+  takeHedge(): boolean;
+}
+
+/** Why it is not worth waiting, and when it may be. */
+export interface NoWait {
+  readonly error: ErrorWord;
+  readonly detail: string;
+  readonly retryAfterS: number;
 }

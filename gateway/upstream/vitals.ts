@@ -21,7 +21,7 @@ const SHARED = { state: 0, weight: 1, limit: 2, inRow: 3, signal: 4, trials: 5, 
 const SHARED_WORDS = 7;
 
 /** What is going on now; dies with the worker that counts it. */
-const GAUGES = { inflight: 0, connections: 1, waiting: 2, retrying: 3, hedging: 4 } as const;
+const GAUGES = { inflight: 0, connections: 1, tunnels: 2, waiting: 3, retrying: 4 } as const;
 const GAUGE_WORDS = 5;
 
 /** What happened so far; goes on when a worker is replaced. They wrap: take differences by `since`. */

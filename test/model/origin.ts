@@ -5,6 +5,7 @@
 import type { Fields } from '../../gateway/http/fields.ts';
 import { fieldOf } from '../../gateway/http/fields.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
+import { fakeUpstream } from '../helpers/fake-upstream.ts';
 import type { ClientRecord, ExchangeRecord, MessageRecord } from './records.ts';
 import { likesBest } from './rules.ts';
 import { DATE_WHEN_SENT, httpDate, Running, type Around as Surroundings } from './running.ts';
@@ -84,13 +85,9 @@ export class Origin {
         throw new Error('the model asks for no tunnel');
       },
     }));
-    return {
-      name: 'api',
-      host: 'keep',
-      balance: { policy: 'p2c' },
+    return fakeUpstream({
       pick: ({ tried }) => instances.find((instance) => !tried.has(instance)) ?? 'tried',
-      mayRetry: () => true,
-    };
+    });
   }
 
   #at(target: string): Representation {

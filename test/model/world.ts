@@ -295,6 +295,7 @@ export class World {
         backgroundFetches: 0,
         mirrored: 0,
         streams: new OpenStreams(rnd),
+        replayBytes: 0,
         contentBytes: 0,
         keptBytes: 0,
         keepBytes: Math.floor((memory.arena.byteLength * LIMITS.fillShare) / WORKERS),

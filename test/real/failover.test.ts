@@ -75,7 +75,7 @@ describe('kill -9 of one instance', { skip: missingPeer('fastapi', 'uvicorn', 'h
 
   test('the health check takes it out, and in again after a restart', async () => {
     const { port } = fleet.servers[0] as AppServer;
-    await waitForState(port, 'down');
+    await waitForState(port, 'unreachable');
     back = await startUvicorn({ app: APP, port });
     await waitForState(port, 'up');
     const pids = new Set<number>();

@@ -23,7 +23,7 @@ cache: { default: off }
 upstreams:
   pair: { servers: ["${good.url}", "${bad.url}"], balance: round_robin, eject: { errors: 5, for: 1s } }
   alone: { servers: ["${bad.url}"], eject: { errors: 1, for: 10s } }
-  alike: { servers: ["${bad.url}", "${worse.url}"], balance: round_robin, eject: { errors: 2, for: 10s } }
+  alike: { servers: ["${bad.url}", "${worse.url}"], balance: round_robin, eject: { errors: 5, for: 10s } }
   off: { servers: ["${good.url}", "${bad.url}"], balance: round_robin, eject: off }
 routes:
   - { match: "/pair/*", upstream: pair }

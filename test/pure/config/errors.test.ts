@@ -265,6 +265,21 @@ const ROWS: Readonly<Record<string, Row>> = {
     code: 'bad-value',
     message: /path such as \/healthz/,
   },
+  'a retry on a status that says something about the request': {
+    text: upstream('{ servers: ["http://h"], retry: { on: [404] } }'),
+    code: 'bad-value',
+    message: /connect, reset, timeout, or one of the statuses 429, 500, 502, 503, 504/,
+  },
+  'a hedge at no quantile': {
+    text: upstream('{ servers: ["http://h"], hedge: { at: 95% } }'),
+    code: 'bad-value',
+    message: /quantile from p50 to p99.9/,
+  },
+  'a concurrency of none': {
+    text: upstream('{ servers: ["http://h"], concurrency: 0 }'),
+    code: 'bad-value',
+    message: /off, auto, or a whole number/,
+  },
   'a hash of nothing known': {
     text: upstream('{ servers: ["http://h"], balance: { hash: "query:x" } }'),
     code: 'bad-value',

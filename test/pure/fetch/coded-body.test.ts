@@ -43,6 +43,7 @@ function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store
     backgroundFetches: 0,
     mirrored: 0,
     streams: new OpenStreams(() => 0),
+    replayBytes: 0,
     contentBytes: 0,
     isAdminToken: () => false,
     keptBytes: 0,

@@ -60,6 +60,7 @@ function pair(): Pair {
     streams: new OpenStreams(() => 0),
     keptBytes: 0,
     keepBytes: 0,
+    replayBytes: 0,
     contentBytes: 0,
     count: () => {},
     now: () => 1000,

@@ -50,6 +50,7 @@ export function routeOf(text: string, more: Partial<RouteMatch> = {}, rest: Part
     timeouts: {},
     limits: { bodyBytes: 1 },
     mirror: null,
+    priority: 'normal',
     websocketIdleMs: null,
     at: '',
     ...rest,

@@ -1,0 +1,52 @@
+// retry, hedge, queue, concurrency, breaker and priority: what is written and what it means.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { UpstreamConfig } from '../../../gateway/config/config.ts';
+import { configOf, withBase } from '../../helpers/config.ts';
+
+async function upstream(text: string): Promise<UpstreamConfig> {
+  const config = await configOf(withBase(`upstreams: { api: { servers: ["http://h"]${text} } }`));
+  return config.upstreams[0] as UpstreamConfig;
+}
+
+test('the defaults', async () => {
+  const { retry, hedge, queue, concurrency, breaker } = await upstream('');
+  assert.deepEqual(retry, { attempts: 2, on: ['connect', 'reset', 'timeout'], statuses: [502], budget: 0.2 });
+  assert.equal(hedge, null);
+  assert.deepEqual(queue, { max: 256, waitMs: 1000 });
+  assert.equal(concurrency, null);
+  assert.equal(breaker, null);
+});
+
+test('off, everywhere', async () => {
+  const { retry, hedge, queue, concurrency, breaker } = await upstream(
+    ', retry: off, hedge: off, queue: off, concurrency: off, breaker: off',
+  );
+  assert.deepEqual(retry, { attempts: 1, on: [], statuses: [], budget: 0 });
+  assert.equal(hedge, null);
+  assert.deepEqual(queue, { max: 0, waitMs: 0 });
+  assert.equal(concurrency, null);
+  assert.equal(breaker, null);
+});
+
+test('the long forms', async () => {
+  const { retry, hedge, queue, concurrency, breaker } = await upstream(
+    ', retry: { attempts: 3, on: [connect, 503, 429], budget: 5% }, hedge: { at: p99.9, max: 1% }, queue: { max: 10, wait: 3s }, concurrency: 40, breaker: { errors: 20%, over: 5s, open: 1s }',
+  );
+  assert.deepEqual(retry, { attempts: 3, on: ['connect'], statuses: [503, 429], budget: 0.05 });
+  assert.ok(Math.abs((hedge?.at ?? 0) - 0.999) < 1e-9);
+  assert.equal(hedge?.max, 0.01);
+  assert.deepEqual(queue, { max: 10, waitMs: 3000 });
+  assert.equal(concurrency, 40);
+  assert.deepEqual(breaker, { errors: 0.2, overMs: 5000, openMs: 1000 });
+  assert.deepEqual((await upstream(', hedge: {}')).hedge, { at: 0.95, max: 0.05 });
+  assert.equal((await upstream(', concurrency: auto')).concurrency, 'auto');
+});
+
+test('a priority of a route', async () => {
+  const of = async (text: string): Promise<string | undefined> =>
+    (await configOf(withBase(`routes: [{ match: "/*", upstream: api${text} }]`))).routes[0]?.priority;
+  assert.equal(await of(''), 'normal');
+  assert.equal(await of(', priority: low'), 'low');
+});
