@@ -28,6 +28,7 @@ import { Fills } from '../gateway/store/fills.ts';
 import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
 import { Lent } from '../gateway/store/lent.ts';
+import { createRateMemory, Rates } from '../gateway/store/rates.ts';
 import { LIMITS } from '../gateway/tables/limits.ts';
 import { OpenStreams } from '../gateway/upstream/open-streams.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
@@ -166,6 +167,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       streams: new OpenStreams(() => 0),
       keptBytes: 0,
       keepBytes: 2 ** 20,
+      rates: new Rates(createRateMemory(0)),
       replayBytes: 0,
       contentBytes: 0,
       count: () => {},
@@ -180,6 +182,7 @@ function createRuntime(config: Config): Runtime<Filling> {
     },
     routes: compileRoutes(config.routes),
     trusted: compileAddressList(config.trustedProxies),
+    guards: new Map(),
     upstreams: new Map([['api', NO_UPSTREAM]]),
     places: new Map(),
     misdirected: () => false,

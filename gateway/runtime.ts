@@ -2,6 +2,7 @@
 // constructor of routes; the composition root (worker.ts) fills it. A request keeps the Runtime it began with.
 
 import type { Config, RouteConfig } from './config/config.ts';
+import type { RouteGuard } from './guard/limit.ts';
 import type { AddressList } from './http/address.ts';
 import type { AccessRecord } from './observe/record.ts';
 import type { RouteTable } from './route/compile.ts';
@@ -15,6 +16,7 @@ import type { HitForMiss } from './store/hit-for-miss.ts';
 import type { Hot } from './store/hot.ts';
 import type { Lent } from './store/lent.ts';
 import type { Purges } from './store/purges.ts';
+import type { Rates } from './store/rates.ts';
 import type { CounterName } from './tables/counters.ts';
 import type { OpenStreams } from './upstream/open-streams.ts';
 import type { Upstream } from './upstream/upstream.ts';
@@ -33,6 +35,8 @@ export interface WorkerState<F> {
   readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
   readonly failedKeys: FailedKeys;
+  /** How often somebody came, over all workers. */
+  readonly rates: Rates;
   /** Fetches that run in the background now. */
   backgroundFetches: number;
   /** Mirrored requests that are under way. */
@@ -65,6 +69,8 @@ export interface Runtime<F> {
   readonly state: WorkerState<F>;
   readonly routes: RouteTable<RouteConfig>;
   readonly trusted: AddressList;
+  /** What routes let in; those without rules are not among them. */
+  readonly guards: ReadonlyMap<RouteConfig, RouteGuard>;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** What clients may know an instance by: its id → "api#2", its place in the upstream. */
   readonly places: ReadonlyMap<string, string>;

@@ -4,11 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { isAdminToken } from './admin/token.ts';
-import type { ListenAddress } from './config/config.ts';
+import type { ListenAddress, RouteConfig } from './config/config.ts';
 import type { Published } from './config/published.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
 import { createEdge, type EdgeSettings } from './edge/edge.ts';
 import type { Filling } from './fetch/filling.ts';
+import { compileGuard, type RouteGuard } from './guard/limit.ts';
 import { compileAddressList } from './http/address.ts';
 import { type AccessLog, createAccessLog } from './observe/access-log.ts';
 import { countersOf } from './observe/counters.ts';
@@ -25,6 +26,7 @@ import { HitForMiss } from './store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from './store/hot.ts';
 import { Lent } from './store/lent.ts';
 import { Purges } from './store/purges.ts';
+import { Rates } from './store/rates.ts';
 import { LIMITS } from './tables/limits.ts';
 import { createContexts } from './tls/contexts.ts';
 import { drainWindowMs, OpenStreams } from './upstream/open-streams.ts';
@@ -66,6 +68,7 @@ const state: WorkerState<Filling> = {
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),
   purges: new Purges(birth.cache.purges),
   failedKeys: new FailedKeys(LIMITS.failedKeys),
+  rates: new Rates(birth.rates),
   backgroundFetches: 0,
   mirrored: 0,
   streams: new OpenStreams(Math.random),
@@ -98,6 +101,7 @@ interface Prepared {
   readonly published: Published;
   readonly routes: Runtime<Filling>['routes'];
   readonly trusted: Runtime<Filling>['trusted'];
+  readonly guards: Runtime<Filling>['guards'];
   readonly misdirected: Runtime<Filling>['misdirected'];
 }
 
@@ -151,6 +155,16 @@ function edgeSettings(published: Published): { settings: EdgeSettings; misdirect
   };
 }
 
+/** Rules of the routes that have any. */
+function compileGuards(routes: readonly RouteConfig[]): Runtime<Filling>['guards'] {
+  const guards = new Map<RouteConfig, RouteGuard>();
+  for (const route of routes) {
+    const guard = compileGuard(route.ip, route.rateLimit);
+    if (guard !== null) guards.set(route, guard);
+  }
+  return guards;
+}
+
 async function prepare(published: Published): Promise<void> {
   const { config, version } = published;
   let problem: string | null = null;
@@ -159,7 +173,7 @@ async function prepare(published: Published): Promise<void> {
     const routes = compileRoutes(config.routes);
     const trusted = compileAddressList(config.trustedProxies);
     await edge.prepare(settings);
-    prepared = { published, routes, trusted, misdirected };
+    prepared = { published, routes, trusted, guards: compileGuards(config.routes), misdirected };
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
@@ -179,6 +193,7 @@ function commit(version: number): void {
     state,
     routes: next.routes,
     trusted: next.trusted,
+    guards: next.guards,
     places,
     misdirected: next.misdirected,
     upstreams: pools.apply(config.upstreams, instances, upstreamSlots, stickySecret),

@@ -294,6 +294,27 @@ export type RouteAction =
   | { readonly kind: 'redirect'; readonly to: string; readonly status: number }
   | { readonly kind: 'respond'; readonly status: number; readonly body: string };
 
+/** Whose requests count together. `name` of a header in lower case, of a cookie as it is; else ''. */
+export interface RateKey {
+  readonly by: 'ip' | 'route' | 'header' | 'cookie';
+  readonly name: string;
+}
+
+/** `count` in `perMs`, `burst` at once. */
+export interface RateLimitConfig {
+  readonly key: RateKey;
+  readonly count: number;
+  readonly perMs: number;
+  readonly burst: number;
+}
+
+/** Addresses and CIDRs. */
+export interface IpConfig {
+  /** Empty = all. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
 export interface RouteConfig {
   readonly name: string;
   readonly match: RouteMatch;
@@ -312,6 +333,10 @@ export interface RouteConfig {
   readonly limits: { readonly bodyBytes: number };
   /** Who gets a copy of this part of the requests that go upstream, 0 to 1, by which timeouts; null = nobody. */
   readonly mirror: { readonly upstream: string; readonly share: number; readonly timeouts: TimeoutsConfig } | null;
+  /** null = as often as they like. */
+  readonly rateLimit: RateLimitConfig | null;
+  /** null = from anywhere. */
+  readonly ip: IpConfig | null;
   /** Who is served first when requests wait. */
   readonly priority: 'high' | 'normal' | 'low';
   /** null: an Upgrade is tunnelled all the same, with idle = timeouts.stream_idle. */

@@ -18,6 +18,7 @@ const codes = {
   'wrong-type': 'a value of another kind than the key takes',
   'bad-value': 'a value outside the list of allowed ones',
   'bad-duration': 'not a duration with its unit',
+  'bad-rate': 'not a rate such as 100/s',
   'bad-size': 'not a size with its unit',
   'bad-percentage': 'not a percentage',
   'bad-number': 'not a number in the allowed range, or one that YAML reads differently from how it looks',

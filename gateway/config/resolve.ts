@@ -159,6 +159,8 @@ function resolveRoute(
       route.mirror === null
         ? null
         : { ...route.mirror, timeouts: timeoutsOf.get(route.mirror.upstream) ?? sections.timeouts },
+    rateLimit: route.rateLimit,
+    ip: route.ip,
     priority: route.priority,
     websocketIdleMs: route.websocketIdleMs,
     at,

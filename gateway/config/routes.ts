@@ -1,9 +1,10 @@
 // One entry of `routes` in gateway.yaml. Pure.
 
 import * as z from 'zod';
+import { ipSchema, rateLimitSchema } from './admission.ts';
 import { type CacheChoice, routeCacheSchema } from './cache.ts';
 import { compressSchema } from './compress.ts';
-import type { CompressRules, HeaderChanges, RouteMatch } from './config.ts';
+import type { CompressRules, HeaderChanges, IpConfig, RateLimitConfig, RouteMatch } from './config.ts';
 import { parseChangedName, parseFieldName, parseFieldValue } from './headers.ts';
 import { normalisedPath, parseHost, parseMatch, parsePathPattern } from './match.ts';
 import { offer, type Parsed, parsed, refused } from './parsed.ts';
@@ -30,6 +31,8 @@ export interface WrittenRoute {
   readonly compress: CompressRules | null;
   readonly timeouts: TimeoutsOverlay;
   readonly bodyBytes: number | null;
+  readonly rateLimit: RateLimitConfig | null;
+  readonly ip: IpConfig | null;
   readonly priority: 'high' | 'normal' | 'low';
   readonly websocketIdleMs: number | null;
   readonly mirror: { readonly upstream: string; readonly share: number } | null;
@@ -292,6 +295,8 @@ const routeSchemaWritten = z.strictObject({
     .strictObject({ body: size(0, TEBIBYTE).optional().describe('Bytes of a request body.') })
     .prefault({})
     .describe('As limits above, for this route.'),
+  rate_limit: rateLimitSchema.optional(),
+  ip: ipSchema.optional(),
   priority: word(['high', 'normal', 'low'])
     .prefault('normal')
     .describe('Who is served first when requests wait for a server (queue of the upstream).'),
@@ -341,6 +346,8 @@ export const routeSchema: z.ZodType<WrittenRoute, unknown> = routeSchemaWritten.
     compress: written.compress,
     timeouts: written.timeouts,
     bodyBytes: written.limits.body ?? null,
+    rateLimit: written.rate_limit ?? null,
+    ip: written.ip ?? null,
     priority: written.priority,
     websocketIdleMs: written.websocket?.idle ?? null,
     mirror: written.mirror ?? null,

@@ -101,6 +101,33 @@ export function parsePercent(input: unknown): Parsed<number> {
   return parsed(Number(found[1]) / 100);
 }
 
+/** So many requests in so much time. */
+export interface Rate {
+  readonly count: number;
+  readonly perMs: number;
+}
+
+const RATE_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+export const RATE_PATTERN = '^[0-9]+/(s|m|h|d)$';
+
+/** "100/s", "10/m", "1000/h", "5/d". */
+export function parseRate(input: unknown): Parsed<Rate> {
+  const advice = 'must be a rate such as 100/s, 10/m or 1000/h';
+  if (typeof input === 'number') return refused('bad-rate', advice, offer(`${input}/s`));
+  if (typeof input !== 'string') return refused('wrong-type', advice);
+  const found = /^([0-9]{1,9}) ?\/ ?([A-Za-z]+)$/.exec(input);
+  if (found === null) return refused('bad-rate', advice);
+  const [, amount = '', unit = ''] = found;
+  const perMs = RATE_MS[unit];
+  const meant = DURATION_WORDS[unit.toLowerCase()] ?? '';
+  if (perMs === undefined || input.includes(' '))
+    return refused('bad-rate', advice, RATE_MS[meant] === undefined ? '' : offer(`${Number(amount)}/${meant}`));
+  const count = Number(amount);
+  if (count < 1 || count > 1_000_000) return refused('bad-rate', 'must be from 1 to 1000000 requests');
+  return parsed({ count, perMs });
+}
+
 /** Milliseconds in the largest unit that leaves a whole number: 30000 → "30s". */
 export function formatDuration(ms: number): string {
   for (const unit of ['d', 'h', 'm', 's']) {

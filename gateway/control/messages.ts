@@ -20,6 +20,8 @@ export interface WorkerBirth {
   /** One Int32 per row; the worker counts, control watches. */
   readonly heartbeats: SharedArrayBuffer;
   readonly cache: CacheMemory;
+  /** The table of rate limits (store/rates.ts). */
+  readonly rates: SharedArrayBuffer;
   /** The digest of the admin token (admin/token.ts); zeros while there is none. */
   readonly adminToken: SharedArrayBuffer;
   readonly logFd: number;

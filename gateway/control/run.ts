@@ -11,6 +11,7 @@ import type { Config } from '../config/config.ts';
 import { formatProblems } from '../config/report.ts';
 import { createCounterBuffer } from '../observe/counters.ts';
 import type { Logger } from '../observe/log.ts';
+import { createRateMemory } from '../store/rates.ts';
 import { createVitals, VITALS_WORKERS, Vitals } from '../upstream/vitals.ts';
 import { createAddresses } from './addresses.ts';
 import { formatBanner } from './banner.ts';
@@ -137,6 +138,7 @@ class Gateway {
         counters: this.#counters,
         heartbeats: new SharedArrayBuffer(4 * this.#workerCount),
         cache: this.#cache.memory,
+        rates: createRateMemory(randomBytes(4).readInt32LE()),
         adminToken: this.#tokenDigest,
         logFd: options.stdoutFd,
         terminal: options.stdoutIsTerminal,

@@ -65,6 +65,20 @@ export function plainAddress(ip: string): string {
   return family === 4 ? formatIPv4() : formatIPv6();
 }
 
+/** What counts as one customer: an IPv4 address, or the first 64 bits of an IPv6 one ("2001:db8:0:7/64"). Other text comes back as it is. */
+export function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip;
+  const family = readAddress(ip);
+  if (family === null) return ip;
+  if (family === 4) return formatIPv4();
+  const [first = 0, second = 0] = words;
+  return `${hex(first >>> 16)}:${hex(first & 0xffff)}:${hex(second >>> 16)}:${hex(second & 0xffff)}/64`;
+}
+
+function hex(group: number): string {
+  return group.toString(16);
+}
+
 /** The plain text of an address, or null when the text is none. Zones are refused. */
 export function parseAddress(text: string): string | null {
   if (text.includes('%')) return null;

@@ -22,6 +22,7 @@ import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
 import type { Instance, Upstream } from '../upstream/upstream.ts';
+import type { RateNote } from './admission.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
 
 /** How the cache took part, for the log and the counters. */
@@ -107,7 +108,9 @@ export class Exchange implements Waiter {
   reason: Reason | ErrorWord | '' = '';
   error: ErrorWord | null = null;
   errorDetail = '';
-  /** What an answer 503 says in Retry-After. */
+  /** What its route's rate limit says of it; null = there is none. */
+  rate: RateNote | null = null;
+  /** What an answer 503 or 429 says in Retry-After. */
   retryAfterS = 1;
   answer: OwnAnswer | null = null;
   file: FileAnswer | null = null;

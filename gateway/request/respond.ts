@@ -12,6 +12,7 @@ import { ageSeconds, ttlSeconds } from '../policy/serving.ts';
 import { applyChanges } from '../route/changes.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
+import { addRateFields } from './admission.ts';
 import { addStickyCookie } from './affinity.ts';
 import { describeCoding, tagNotModified } from './coding.ts';
 import type { Exchange, FileAnswer } from './exchange.ts';
@@ -31,8 +32,9 @@ export function respondError(x: Exchange, error: ErrorWord): void {
     instance: x.request?.requestId,
   };
   const fields = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
-  if (row.status === 503) fields.push('retry-after', String(x.retryAfterS));
+  if (row.status === 503 || row.status === 429) fields.push('retry-after', String(x.retryAfterS));
   if (x.answer !== null) fields.push(...x.answer.fields);
+  addRateFields(x, fields);
   addCacheStatus(x, fields, null);
   respondWhole(x, row.status, fields, Buffer.from(`${JSON.stringify(problem)}\n`), row.close);
 }
@@ -41,6 +43,7 @@ export function respondError(x: Exchange, error: ErrorWord): void {
 export function respondOwn(x: Exchange, status: number, own: Fields, body: string): void {
   const fields = [...own];
   applyChanges(fields, x.route?.responseHeaders ?? noChanges);
+  addRateFields(x, fields);
   addCacheStatus(x, fields, null);
   respondWhole(x, status, fields, Buffer.from(body), false);
 }
@@ -49,6 +52,7 @@ export function respondOwn(x: Exchange, status: number, own: Fields, body: strin
 export function respondFile(x: Exchange, file: FileAnswer): boolean {
   const fields = [...file.fields];
   applyChanges(fields, x.route?.responseHeaders ?? noChanges);
+  addRateFields(x, fields);
   addCacheStatus(x, fields, null);
   if (file.status === 304) {
     respondNotModified(x, fields);
@@ -155,6 +159,7 @@ export function finishFields(
   const changes = x.route?.responseHeaders;
   if (changes !== undefined && (changes.set.length > 0 || changes.add.length > 0 || changes.remove.length > 0))
     applyChanges(fields, changes);
+  addRateFields(x, fields);
   addCacheStatus(x, fields, ttl, forwarded);
 }
 

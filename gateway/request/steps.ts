@@ -9,6 +9,7 @@ import { redirectLocation } from '../route/rewrite.ts';
 import { chooseSplit } from '../route/split.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestState } from '../tables/states.ts';
+import { refusedAtTheDoor } from './admission.ts';
 import { noteAffinity } from './affinity.ts';
 import { takeWish } from './coding.ts';
 import { read } from './content.ts';
@@ -69,6 +70,8 @@ function route(x: Exchange): RequestState {
 function guard(x: Exchange): RequestState {
   const { route, request, downstream, runtime } = x;
   if (route === null || request === null) throw new Error('guard without a route');
+  const refused = refusedAtTheDoor(x);
+  if (refused !== null) return x.fail(refused);
   const declared = fieldOf(downstream.fields, 'content-length');
   if (declared !== undefined && Number(declared) > route.limits.bodyBytes) return x.fail('body-too-large');
   const { action } = route;

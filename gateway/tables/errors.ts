@@ -16,6 +16,7 @@ const errors = {
   'bad-host': { status: 400, title: 'The Host is missing or malformed', close: true, source: 'client' },
   'bad-framing': { status: 400, title: 'The message framing is ambiguous', close: true, source: 'client' },
   'bad-field': { status: 400, title: 'A header field is malformed or repeated', close: true, source: 'client' },
+  'address-denied': { status: 403, title: 'This address may not come here', close: false, source: 'client' },
   'no-route': { status: 404, title: 'No such resource', close: false, source: 'client' },
   'no-file': { status: 404, title: 'No such resource', close: false, source: 'client' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here', close: false, source: 'client' },
@@ -32,6 +33,7 @@ const errors = {
   'expectation-failed': { status: 417, title: 'The expectation cannot be met', close: true, source: 'client' },
   misdirected: { status: 421, title: 'This host is not served on this connection', close: false, source: 'client' },
   'upgrade-required': { status: 426, title: 'A WebSocket handshake was expected', close: true, source: 'client' },
+  'rate-limited': { status: 429, title: 'Too many requests', close: false, source: 'client' },
   'header-too-large': { status: 431, title: 'The header fields are too large', close: true, source: 'client' },
   'only-if-cached': {
     status: 504,

@@ -164,6 +164,8 @@ export function routeConfig(
     timeouts: {},
     limits: { bodyBytes: 10_485_760 },
     mirror: null,
+    rateLimit: null,
+    ip: null,
     priority: 'normal',
     websocketIdleMs: null,
     at: 'gateway.yaml:1:1',

@@ -21,6 +21,7 @@ import { createHitForMissMemory, HitForMiss } from '../../gateway/store/hit-for-
 import { HOT_BYTES, Hot } from '../../gateway/store/hot.ts';
 import { Lent } from '../../gateway/store/lent.ts';
 import { createPurgeMemory, type PurgeSubject, Purges } from '../../gateway/store/purges.ts';
+import { createRateMemory, Rates } from '../../gateway/store/rates.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
 import { OpenStreams } from '../../gateway/upstream/open-streams.ts';
 import { createClock } from '../helpers/clock.ts';
@@ -295,6 +296,7 @@ export class World {
         backgroundFetches: 0,
         mirrored: 0,
         streams: new OpenStreams(rnd),
+        rates: new Rates(createRateMemory(0)),
         replayBytes: 0,
         contentBytes: 0,
         keptBytes: 0,
@@ -309,6 +311,7 @@ export class World {
       },
       routes: compileRoutes(config.routes),
       trusted: compileAddressList(config.trustedProxies),
+      guards: new Map(),
       upstreams: new Map([['api', this.origin.upstream()]]),
       places: new Map(),
       misdirected: () => false,

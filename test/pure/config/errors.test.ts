@@ -270,6 +270,21 @@ const ROWS: Readonly<Record<string, Row>> = {
     code: 'bad-value',
     message: /connect, reset, timeout, or one of the statuses 429, 500, 502, 503, 504/,
   },
+  'a rate without a time': {
+    text: routes('{ match: "/*", upstream: api, rate_limit: 100 }'),
+    code: 'bad-rate',
+    message: /rate such as 100\/s/,
+  },
+  'a rate in words': {
+    text: routes('{ match: "/*", upstream: api, rate_limit: 10/minute }'),
+    code: 'bad-rate',
+    message: /rate such as 100\/s/,
+  },
+  'an address that is none': {
+    text: routes('{ match: "/*", upstream: api, ip: { allow: [10.0.0] } }'),
+    code: 'bad-address',
+    message: /not an IPv4 or IPv6 address/,
+  },
   'a hedge at no quantile': {
     text: upstream('{ servers: ["http://h"], hedge: { at: 95% } }'),
     code: 'bad-value',

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { UpstreamConfig } from '../../../gateway/config/config.ts';
+import type { RouteConfig, UpstreamConfig } from '../../../gateway/config/config.ts';
 import { configOf, withBase } from '../../helpers/config.ts';
 
 async function upstream(text: string): Promise<UpstreamConfig> {
@@ -42,6 +42,22 @@ test('the long forms', async () => {
   assert.deepEqual(breaker, { errors: 0.2, overMs: 5000, openMs: 1000 });
   assert.deepEqual((await upstream(', hedge: {}')).hedge, { at: 0.95, max: 0.05 });
   assert.equal((await upstream(', concurrency: auto')).concurrency, 'auto');
+});
+
+test('who may come and how often, in all forms', async () => {
+  const route = async (text: string): Promise<RouteConfig | undefined> =>
+    (await configOf(withBase(`routes: [{ match: "/*", upstream: api, ${text} }]`))).routes[0];
+  const byIp = { by: 'ip', name: '' };
+  assert.deepEqual((await route('rate_limit: 100/s'))?.rateLimit, { key: byIp, count: 100, perMs: 1000, burst: 100 });
+  assert.deepEqual((await route('rate_limit: 10/m'))?.rateLimit, { key: byIp, count: 10, perMs: 60_000, burst: 1 });
+  assert.deepEqual((await route('rate_limit: { key: "header:X-Key", rate: 5/h, burst: 3 }'))?.rateLimit, {
+    key: { by: 'header', name: 'x-key' },
+    count: 5,
+    perMs: 3_600_000,
+    burst: 3,
+  });
+  assert.deepEqual((await route('ip: { allow: ["10.0.0.0/8"] }'))?.ip, { allow: ['10.0.0.0/8'], deny: [] });
+  assert.equal((await route('priority: low'))?.rateLimit, null);
 });
 
 test('a priority of a route', async () => {

@@ -19,6 +19,7 @@ import { createHitForMissMemory, HitForMiss } from '../../../gateway/store/hit-f
 import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+import { createRateMemory, Rates } from '../../../gateway/store/rates.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
 import { OpenStreams } from '../../../gateway/upstream/open-streams.ts';
 import { decode } from '../../helpers/decode.ts';
@@ -43,6 +44,7 @@ function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store
     backgroundFetches: 0,
     mirrored: 0,
     streams: new OpenStreams(() => 0),
+    rates: new Rates(createRateMemory(0)),
     replayBytes: 0,
     contentBytes: 0,
     isAdminToken: () => false,

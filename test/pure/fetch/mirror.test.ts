@@ -17,6 +17,7 @@ import { createHitForMissMemory, HitForMiss } from '../../../gateway/store/hit-f
 import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
+import { createRateMemory, Rates } from '../../../gateway/store/rates.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
 import { OpenStreams } from '../../../gateway/upstream/open-streams.ts';
 import { storedHead } from '../../helpers/stored-head.ts';
@@ -60,6 +61,7 @@ function pair(): Pair {
     streams: new OpenStreams(() => 0),
     keptBytes: 0,
     keepBytes: 0,
+    rates: new Rates(createRateMemory(0)),
     replayBytes: 0,
     contentBytes: 0,
     count: () => {},

@@ -50,6 +50,8 @@ export function routeOf(text: string, more: Partial<RouteMatch> = {}, rest: Part
     timeouts: {},
     limits: { bodyBytes: 1 },
     mirror: null,
+    rateLimit: null,
+    ip: null,
     priority: 'normal',
     websocketIdleMs: null,
     at: '',
