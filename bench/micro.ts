@@ -7,6 +7,7 @@ import { parseConfig } from '../gateway/config/load.ts';
 import { createCache } from '../gateway/control/cache.ts';
 import type { Filling } from '../gateway/fetch/filling.ts';
 import { admit } from '../gateway/guard/admit.ts';
+import { compileGuard, mayCome, whoIs } from '../gateway/guard/limit.ts';
 import { compileAddressList } from '../gateway/http/address.ts';
 import type { Fields } from '../gateway/http/fields.ts';
 import type { RequestHead } from '../gateway/http/request.ts';
@@ -262,6 +263,15 @@ export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
   const kept: { last: unknown } = { last: null };
   const admission = { ...runtime.config, trusted: runtime.trusted, newRequestId: () => 'a' };
   const downstream = new FakeDownstream();
+  const guard = compileGuard(
+    { allow: Array.from({ length: 100 }, (_, i) => `203.0.${i + 100}.0/24`), deny: ['198.51.100.0/24'] },
+    // So often that the bench is never refused: the clock stands still.
+    { key: { by: 'ip', name: '' }, count: 1_000_000, perMs: 1000, burst: 1_000_000_000 },
+  );
+  if (guard?.rate === null || guard === null || !mayCome(guard, request.clientAddress)) throw new Error('refused');
+  const { rate } = guard;
+  const guarded: Runtime<Filling> = { ...runtime, guards: new Map([[route, guard]]) };
+  assertHit(guarded);
   const parts: Readonly<Record<string, () => unknown>> = {
     'admit a request': () => admit(downstream, admission),
     'match one of 42 routes': () => matchRoute(runtime.routes, request),
@@ -274,6 +284,10 @@ export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
     'copy 1 KB out of the arena': () => runtime.state.store.get(key),
     'insert 1 KB': () => runtime.state.store.put(`${key}${inserts++ & 0xffff}`, frame),
     'a whole hit, 1 KB': () => acceptExchange(runtime, new FakeDownstream(), null),
+    'an IP list of 100 networks': () => mayCome(guard, request.clientAddress),
+    'a rate limit by address, shared table': () =>
+      runtime.state.rates.take(route.name, whoIs(rate.key, request), rate.cell, NOW_MS),
+    'a whole hit with both': () => acceptExchange(guarded, new FakeDownstream(), null),
   };
   const bench = new Bench({ time: options.timeMs, warmupTime: options.timeMs / 5 });
   for (const [name, part] of Object.entries(parts)) {
