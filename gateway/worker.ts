@@ -43,7 +43,12 @@ const say = (message: FromWorker): void => control.postMessage(message);
 const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string): void => say({ kind: 'log', level, message });
 
 const counters = countersOf(birth.counters, birth.row);
-const pools = createPools({ vitals: new Vitals(birth.vitals), workers: birth.workers, workerRow: birth.row });
+const pools = createPools({
+  vitals: new Vitals(birth.vitals),
+  workers: birth.workers,
+  workerRow: birth.row,
+  count: (name) => counters.add(name, 1),
+});
 const idPrefix = randomBytes(8).toString('hex');
 let requestNumber = 0;
 

@@ -33,6 +33,14 @@ const named = {
   upstream_retries_refused: { kind: 'sum', text: 'attempts that were not made again, for the budget of retries' },
   upstream_hedges: { kind: 'sum', text: 'second attempts beside a slow first one' },
   upstream_hedges_won: { kind: 'sum', text: 'second attempts that answered before the first' },
+  upstream_replays: {
+    kind: 'sum',
+    text: 'requests that met a dead idle connection and went out once more on a fresh one',
+  },
+  upstream_stale_connections: {
+    kind: 'sum',
+    text: 'idle connections that were not used again, as the server might close them',
+  },
   upstream_queued: { kind: 'sum', text: 'requests that waited for an instance' },
   upstream_failures: { kind: 'sum', text: 'attempts that failed' },
   mirrored: { kind: 'sum', text: 'requests that were copied to a mirror' },

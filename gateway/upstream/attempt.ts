@@ -3,7 +3,9 @@
 // and never touches the caller's body beyond reading it.
 
 import type { Dispatcher } from 'undici';
+import { keepAliveSeconds } from '../balance/idle.ts';
 import type { Sample } from '../balance/latency.ts';
+import { isIdempotent } from '../balance/retry.ts';
 import { type Fields, fieldOf, hasField, joinedField } from '../http/fields.ts';
 import { stripHopByHop } from '../http/hop.ts';
 import { transferCoding } from '../http/transfer-coding.ts';
@@ -29,6 +31,8 @@ export interface AttemptOwner {
    */
   readonly servername: string;
   restart(attempt: RunningAttempt): void;
+  /** The server said for how many seconds it keeps an idle connection. */
+  hinted(seconds: number): void;
 }
 
 type Timer = ReturnType<typeof setTimeout>;
@@ -36,7 +40,6 @@ type Options = Dispatcher.DispatchOptions & { readonly servername: string };
 
 // Methods whose meaning expects a body: without one they say so (RFC 9110 8.6).
 const expectsBody: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'QUERY', 'PROPFIND', 'PROPPATCH']);
-const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']);
 /** The longest a timer of Node's can wait. */
 const LONGEST_MS = 2_147_483_647;
 
@@ -72,6 +75,8 @@ export class RunningAttempt implements Attempt, LineHandler {
   #requestSent = false;
   /** Given to a connection that had served before. */
   #reused = false;
+  /** What its connection had sent before it. */
+  #bytesBefore = 0;
   #restarted = false;
   #interims = 0;
   /** The answer's end is told by its framing, not by the end of the connection. */
@@ -85,6 +90,15 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#handlers = handlers;
     this.#owner = owner;
     this.#body = outgoing.body === null || outgoing.bodyBytes === 0 ? null : new OutgoingBody(outgoing.body);
+  }
+
+  /** A request that must not reach the server twice. */
+  get isUnrepeatable(): boolean {
+    return !isIdempotent(this.#outgoing.method);
+  }
+
+  get wantsFresh(): boolean {
+    return this.#restarted;
   }
 
   /** Waits for a place on the pool, as long as for a connection. */
@@ -147,7 +161,11 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#controller = controller;
     if (this.#paused) controller.pause();
     const line = this.#line;
-    if (line !== null) this.#reused = line.uses++ > 0;
+    if (line !== null) {
+      this.#reused = line.uses++ > 0;
+      line.idleSinceMs = 0;
+      this.#bytesBefore = line.socket?.bytesWritten ?? 0;
+    }
     this.#state = 'sending';
     this.#sent = true;
     this.#arm(this.#outgoing.timeouts.firstByteMs);
@@ -219,6 +237,7 @@ export class RunningAttempt implements Attempt, LineHandler {
     }
     const started = this.#state !== 'connecting';
     const word = failureWord(error, { started, headSeen: this.#state === 'receiving' });
+    if (word === 'reset' && this.#isUnflushed(error)) this.#sent = false;
     if (word === 'reset' && this.#metDeadConnection()) {
       this.#again();
       return;
@@ -260,6 +279,8 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#framed = empty || sized || coding === 'chunked' || this.#overHttp2();
     this.#owner.observed(status >= 500 ? 'errored' : 'answered', performance.now() - this.#startedMs);
     this.#state = 'receiving';
+    const keepSeconds = keepAliveSeconds(fieldOf(fields, 'keep-alive'));
+    if (keepSeconds !== null) this.#owner.hinted(keepSeconds);
     // RFC 9112 9.3: an error answer while we still upload means that nobody wants the rest.
     if (status >= 400 && !this.#requestSent) this.#body?.stop();
     const { betweenBytesMs, streamIdleMs } = this.#outgoing.timeouts;
@@ -333,6 +354,7 @@ export class RunningAttempt implements Attempt, LineHandler {
   #letGo(): void {
     if (!this.#held) return;
     this.#held = false;
+    if (this.#line !== null) this.#line.idleSinceMs = performance.now();
     this.#owner.released();
   }
 
@@ -344,9 +366,17 @@ export class RunningAttempt implements Attempt, LineHandler {
       this.#state === 'sending' &&
       this.#interims === 0 &&
       this.#body === null &&
-      safe.has(this.#outgoing.method) &&
+      (!this.#sent || isIdempotent(this.#outgoing.method)) &&
       !this.#overHttp2()
     );
+  }
+
+  /** It is certain that no byte of the request left: nothing was given to the connection, or the one write of it failed. */
+  #isUnflushed(error: Error): boolean {
+    const socket = this.#line?.socket;
+    if (this.#state !== 'sending' || socket === null || socket === undefined || this.#overHttp2()) return false;
+    if (socket.bytesWritten === this.#bytesBefore) return true;
+    return this.#body === null && 'syscall' in error && error.syscall === 'write';
   }
 
   #again(): void {

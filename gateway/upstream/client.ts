@@ -9,20 +9,31 @@ import type { Line } from './dial.ts';
 export interface LineHandler extends Dispatcher.DispatchHandler {
   /** undici refused the request before it got a place in the queue. */
   readonly rejected: boolean;
+  /** It must not go to a connection that was used before. */
+  readonly wantsFresh: boolean;
   /** Told which client the request goes to, before it does. */
   assign(line: Line): void;
 }
 
 export class SafeClient extends Client {
   readonly #line: Line;
+  readonly #isStale: (line: Line) => boolean;
 
-  constructor(origin: URL, options: Client.Options, line: Line) {
+  /** `isStale`: an idle connection that the server may be about to close. It is replaced rather than used. */
+  constructor(origin: URL, options: Client.Options, line: Line, isStale: (line: Line) => boolean) {
     super(origin, options);
     this.#line = line;
+    this.#isStale = isStale;
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: LineHandler): boolean {
-    handler.assign(this.#line);
+    const line = this.#line;
+    // Destroyed and not yet closed, undici lets the request wait for the close and dials anew.
+    if (line.idleSinceMs > 0 && line.socket?.destroyed === false && (handler.wantsFresh || this.#isStale(line))) {
+      line.idleSinceMs = 0;
+      line.socket.destroy();
+    }
+    handler.assign(line);
     const free = super.dispatch(options, handler);
     // A refused request took no place: the client is as free as it was, or the pool would not have chosen it.
     return free || (handler.rejected && !this.closed && !this.destroyed);

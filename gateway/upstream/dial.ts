@@ -23,6 +23,8 @@ export interface Line {
   socket: Socket | null;
   /** Requests that were given to this socket. */
   uses: number;
+  /** Since when it has had nothing to do, ms of performance.now; 0 = it is at work, or new. */
+  idleSinceMs: number;
 }
 
 export interface DialOptions {
@@ -33,6 +35,8 @@ export interface DialOptions {
   /** A connection stands; `http2` is what was agreed on. */
   readonly onOpen: (http2: boolean) => void;
   readonly onClosed: () => void;
+  /** The server closed a connection that had been idle for so long. */
+  readonly onClosedIdle: (idleForMs: number) => void;
 }
 
 /** Gives every client of a pool its own connect function; TLS sessions are shared between them. */
@@ -104,8 +108,17 @@ export function createDial(options: DialOptions): Dial {
       }
       line.socket = connected;
       line.uses = 0;
+      line.idleSinceMs = 0;
       options.onOpen('alpnProtocol' in connected && connected.alpnProtocol === 'h2');
       connected.once('close', options.onClosed);
+      const noteEnd = (): void => {
+        if (line.socket === connected && line.idleSinceMs > 0)
+          options.onClosedIdle(performance.now() - line.idleSinceMs);
+        line.idleSinceMs = 0;
+      };
+      // Only the server's own end: undici closes, too, and we do.
+      connected.once('end', noteEnd);
+      connected.once('error', noteEnd);
       callback(null, connected);
     }) as unknown as Socket;
     socket.once('connect', () => {

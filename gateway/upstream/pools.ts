@@ -4,6 +4,7 @@
 import { stickyToken } from '../balance/sticky.ts';
 import type { BalanceConfig, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
+import type { CounterName } from '../tables/counters.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { type Load, NamedUpstream, newLoad, noteService } from './named.ts';
 import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
@@ -31,6 +32,7 @@ export interface PoolSetOptions {
   readonly workers: number;
   /** This worker's row in the vitals table. */
   readonly workerRow: number;
+  readonly count: (name: CounterName) => void;
 }
 
 export function createPools(options: PoolSetOptions): PoolSet {
@@ -62,6 +64,7 @@ export function createPools(options: PoolSetOptions): PoolSet {
           pool.configWeight = spec.weight;
           pool.tier = spec.tier;
           pool.token = tokenOf(config.balance, stickySecret, spec.id);
+          pool.onCount = options.count;
           pool.onFreed = () => load.room.freed();
           pool.onServed = (tookMs) => noteService(load, tookMs);
           pool.ringsAt = config.eject?.errors ?? 0;

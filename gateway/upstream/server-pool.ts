@@ -4,6 +4,7 @@
 import { Pool } from 'undici';
 import type { Candidate, Standing } from '../balance/candidate.ts';
 import { hashText } from '../balance/hash.ts';
+import { closedIdle, hinted, type Idle, idleMs, LONGEST_IDLE_MS, newIdle } from '../balance/idle.ts';
 import { type Latency, newLatency, observe, type Sample } from '../balance/latency.ts';
 import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec } from '../config/published.ts';
@@ -64,6 +65,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   /** Told when a request may find a place here that it did not find before, and how long one kept it. */
   onFreed: () => void = () => {};
   onServed: (tookMs: number) => void = () => {};
+  onCount: (name: 'upstream_replays' | 'upstream_stale_connections') => void = () => {};
   /** Failures in a row that control wants to hear of at once; 0 = none. */
   ringsAt = 0;
   turn = 0;
@@ -73,6 +75,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   /** Requests undici may hold at once. */
   #places: number;
   #taken = 0;
+  #idleTimes: Idle;
   /** Permits whose requests are sent next. */
   #claimed = 0;
   readonly #waiting = new Set<RunningAttempt>();
@@ -91,6 +94,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
     this.configWeight = spec.weight;
     this.tier = spec.tier;
     this.latency = newLatency(Date.now());
+    this.#idleTimes = newIdle(options.idleMs);
     this.#tag = vitals.tag(spec.slot);
     this.#places = http2 === 'off' ? options.connections : options.connections * STREAMS;
     const dial = createDial({
@@ -104,6 +108,9 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
         vitals.addConnections(spec.slot, options.workerRow, 1);
       },
       onClosed: () => vitals.addConnections(spec.slot, options.workerRow, -1),
+      onClosedIdle: (idleForMs) => {
+        this.#idleTimes = closedIdle(this.#idleTimes, idleForMs, performance.now());
+      },
     });
     this.#pool = new Pool(originOf(address), {
       connections: options.connections,
@@ -112,15 +119,15 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
       ...(http2 === 'h2c' ? { useH2c: true } : {}),
       h2Options: { maxConcurrentStreams: STREAMS },
       keepAliveTimeout: options.idleMs,
-      keepAliveMaxTimeout: options.idleMs,
+      keepAliveMaxTimeout: LONGEST_IDLE_MS,
       keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
       maxHeaderSize: LIMITS.responseHeaderBytes,
       headersTimeout: 0,
       bodyTimeout: 0,
       strictContentLength: true,
       factory: (origin, given) => {
-        const line: Line = { socket: null, uses: 0 };
-        return new SafeClient(origin, { ...given, connect: dial(line) }, line);
+        const line: Line = { socket: null, uses: 0, idleSinceMs: 0 };
+        return new SafeClient(origin, { ...given, connect: dial(line) }, line, (one) => this.#isStale(one));
       },
     });
   }
@@ -236,7 +243,12 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
     if (outcome !== null && vitals.count(spec.slot, workerRow, outcome) === this.ringsAt) vitals.ring();
   }
 
+  hinted(seconds: number): void {
+    this.#idleTimes = hinted(this.#idleTimes, seconds);
+  }
+
   restart(attempt: RunningAttempt): void {
+    this.onCount('upstream_replays');
     this.#taken++;
     queueMicrotask(() => attempt.dispatch(this.#pool));
   }
@@ -285,7 +297,18 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
 
   #start(attempt: RunningAttempt): void {
     this.#taken++;
-    attempt.dispatch(this.#pool);
+    // What must not be repeated waits for a turn of the event loop: a connection whose end has come already is then known to
+    // have ended, and not found out by losing the request.
+    if (attempt.isUnrepeatable) setImmediate(() => attempt.dispatch(this.#pool));
+    else attempt.dispatch(this.#pool);
+  }
+
+  /** The server may be about to close it: it has been idle for as long as it may be. */
+  #isStale(line: Line): boolean {
+    const nowMs = performance.now();
+    if (nowMs - line.idleSinceMs < idleMs(this.#idleTimes, nowMs)) return false;
+    this.onCount('upstream_stale_connections');
+    return true;
   }
 
   /** One more, unless its permit counts it already. */

@@ -59,6 +59,22 @@ async def whoami(request: Request):
     }
 
 
+# How often each id was counted.
+counts: dict = {}
+
+
+@app.post("/count/{name}")
+async def count(name: str, ms: int = 0):
+    counts[name] = counts.get(name, 0) + 1
+    await asyncio.sleep(ms / 1000)
+    return {"count": counts[name]}
+
+
+@app.get("/counts")
+async def read_counts():
+    return {"ids": len(counts), "most": max(counts.values(), default=0)}
+
+
 @app.get("/slow")
 async def slow(ms: int):
     await asyncio.sleep(ms / 1000)

@@ -172,9 +172,13 @@ export interface Fleet {
 export const UPSTREAM_SLOT = 4000;
 
 /** Pools for one upstream; `instance` is the first that a pick gives. */
-export function fleet(config: UpstreamConfig, specs: readonly InstanceSpec[]): Fleet {
+export function fleet(
+  config: UpstreamConfig,
+  specs: readonly InstanceSpec[],
+  count: (name: string) => void = () => {},
+): Fleet {
   const vitals = new Vitals(createVitals());
-  const pools = createPools({ vitals, workers: 1, workerRow: 0 });
+  const pools = createPools({ vitals, workers: 1, workerRow: 0, count });
   const upstream = pools
     .apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }, 'secret')
     .get(config.name);

@@ -29,7 +29,7 @@ function pools(): {
   apply: (config: UpstreamConfig, specs: readonly InstanceSpec[]) => Upstream;
 } {
   const vitals = new Vitals(createVitals());
-  const set = createPools({ vitals, workers: 1, workerRow: 0 });
+  const set = createPools({ vitals, workers: 1, workerRow: 0, count: () => {} });
   return {
     set,
     vitals,
