@@ -271,6 +271,10 @@ control.on('message', (message: ToWorker) => {
       prepared = null;
       void edge.abandon();
       break;
+    case 'streams':
+      if (message.windowMs === null) state.streams.resume(message.instance);
+      else state.streams.drainInstance(message.instance, message.windowMs);
+      break;
     case 'drain':
       void drain(message.graceMs);
       break;

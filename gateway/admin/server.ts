@@ -11,6 +11,7 @@ import { type ExplainQuestion, parseExplainQuestion } from './explain-question.t
 import { listenOn } from './listen.ts';
 import { type PurgeOrder, type PurgeOutcome, parsePurgeOrder } from './purge-order.ts';
 import type { StatusReport } from './status.ts';
+import { parseUpstreamOrder, type UpstreamOrder, type UpstreamOutcome } from './upstream-order.ts';
 
 export interface AdminOptions {
   readonly listen: ListenAddress;
@@ -22,6 +23,8 @@ export interface AdminOptions {
   readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
   /** What would become of a request now; a text says what is wrong with the question. */
   readonly explain: (question: ExplainQuestion) => unknown;
+  /** An order about upstreams and their instances. */
+  readonly upstreams: (order: UpstreamOrder) => Promise<UpstreamOutcome>;
   /** Holds before it resolves. */
   readonly purge: (order: PurgeOrder) => Promise<PurgeOutcome>;
 }
@@ -41,6 +44,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 /** A peer that neither sends nor reads. Longer than any reload takes. */
 const IDLE_MS = 60_000;
+/** The same while an order about upstreams is carried out: processes that load for long are restarted one by one. */
+const ORDER_MS = 3_600_000;
 
 interface Answer {
   readonly status: number;
@@ -73,6 +78,9 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
     '/api/reload': { methods: { POST: reload } },
     '/api/explain': { methods: { POST: explain } },
+    '/api/upstreams': {
+      methods: { GET: () => ({ status: 200, body: { upstreams: options.status().upstreams } }), POST: upstreams },
+    },
     '/api/purge': { methods: { POST: purge } },
   };
 
@@ -90,6 +98,15 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     if (!outcome.ok) return problem(400, 'The order to purge names nothing', { detail: outcome.problem });
     const { purged, bytes, tookMs } = outcome;
     return { status: 200, body: { purged, bytes, soft: parsed.order.soft, tookMs } };
+  }
+
+  async function upstreams(body: string): Promise<Answer> {
+    const parsed = parseUpstreamOrder(body);
+    if ('problem' in parsed) return problem(400, 'The order is malformed', { detail: parsed.problem });
+    const outcome = await options.upstreams(parsed.order);
+    if (!outcome.ok)
+      return problem(outcome.notFound ? 404 : 409, 'The order was not carried out', { detail: outcome.problem });
+    return { status: 200, body: { done: outcome.done, tookMs: outcome.tookMs } };
   }
 
   async function reload(): Promise<Answer> {
@@ -118,6 +135,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     if (run === undefined) return problem(405, 'The method is not allowed here', {}, { allow: allowOf(resource) });
     if (method !== 'GET' && !authorized) return unauthorized();
     const body = await readBody(request);
+    if (run === upstreams) request.socket.setTimeout(ORDER_MS);
     if (body === null) return problem(413, 'The request body is too large', {}, { connection: 'close' });
     return run(body);
   }

@@ -49,13 +49,19 @@ export function addAdminFlags(command: Command): Command {
     );
 }
 
-/** Sends one order, with a JSON body. */
-export async function askAdmin(path: string, body: unknown, flags: AdminFlags, host: Host): Promise<AdminResult> {
+/** Sends one order, with a JSON body; without one (null) it only reads. */
+export async function askAdmin(
+  path: string,
+  body: unknown,
+  flags: AdminFlags,
+  host: Host,
+  withinMs: number = TIMEOUT_MS,
+): Promise<AdminResult> {
   const target = await findAdmin(flags, host);
   if ('code' in target) return target;
   let answer: AdminAnswer;
   try {
-    answer = await send(target, path, JSON.stringify(body));
+    answer = await send(target, path, body === null ? null : JSON.stringify(body), withinMs);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     host.writeError(`sluice: no gateway answers on ${target.url} (${code ?? message}); is it running?\n`);
@@ -127,16 +133,22 @@ function tcp(host: string, port: number): Omit<AdminTarget, 'token'> {
   return { url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, where: { host, port } };
 }
 
-function send({ where, token }: AdminTarget, path: string, body: string): Promise<AdminAnswer> {
+function send(
+  { where, token }: AdminTarget,
+  path: string,
+  body: string | null,
+  withinMs: number,
+): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
     const headers = {
-      'content-type': 'application/json',
-      'content-length': String(Buffer.byteLength(body)),
+      ...(body === null
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
       ...(where.socketPath === undefined ? {} : { host: 'localhost' }),
       ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
     };
     const asked = request(
-      { ...where, method: 'POST', path, headers, agent: false, timeout: TIMEOUT_MS },
+      { ...where, method: body === null ? 'GET' : 'POST', path, headers, agent: false, timeout: withinMs },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
@@ -156,6 +168,6 @@ function send({ where, token }: AdminTarget, path: string, body: string): Promis
     );
     asked.on('timeout', () => asked.destroy(new Error('it takes too long')));
     asked.on('error', reject);
-    asked.end(body);
+    asked.end(body ?? undefined);
   });
 }

@@ -10,6 +10,7 @@ import { addProxy } from './proxy.ts';
 import { addPurge } from './purge.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
+import { addUpstreams } from './upstreams.ts';
 
 const EXAMPLES = `
 Examples:
@@ -19,6 +20,7 @@ Examples:
   sluice explain GET https://localhost:8443/    say what is done with a request, and why
   sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
   sluice purge --tag catalog            take answers out of the cache of a running gateway
+  sluice upstreams                      show how the instances of a running gateway are
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong command line, 78 wrong configuration.
 `;
@@ -45,6 +47,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
   addProxy(program, host, finish);
   addInit(program, host, finish);
   addPurge(program, host, finish);
+  addUpstreams(program, host, finish);
   addSchema(program, host, finish);
   try {
     await program.parseAsync(args, { from: 'user' });

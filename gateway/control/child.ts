@@ -47,6 +47,11 @@ export interface Child {
   start(): void;
   /** SIGTERM to the group, SIGKILL after the grace. Resolves when every process of the group is gone. */
   stop(): Promise<void>;
+  /**
+   * Ends the process as `stop` does and starts the next one at once. Resolves to whether it runs within `withinMs`; false, and
+   * nothing is done, for one that was not started.
+   */
+  restart(withinMs: number): Promise<boolean>;
   /** SIGKILL to the group at once, for the last moment of a process that ends. */
   kill(): void;
 }
@@ -79,11 +84,16 @@ export function createChild(options: ChildOptions): Child {
   let lastExit = '';
   let timer: NodeJS.Timeout | null = null;
   let stopping: Promise<void> | null = null;
+  /** The end of the process that runs now is wanted. */
+  let replacing = false;
+  /** Told at every change of state. */
+  const watching = new Set<() => void>();
 
   function enter(next: ChildState): void {
     if (state === next) return;
     state = next;
     options.onState();
+    for (const look of [...watching]) look();
   }
 
   function launch(): void {
@@ -156,7 +166,7 @@ export function createChild(options: ChildOptions): Child {
     const pid = current?.pid;
     current = null;
     lastExit = how;
-    if (stopping !== null) return; // stop() waits for the whole group and has the last word
+    if (stopping !== null || replacing) return; // who ends it waits for the whole group and has the last word
     if (pid !== undefined) {
       // Its own children would hold the address against the next start.
       signalGroup(options.kill, pid, 'SIGKILL');
@@ -174,7 +184,8 @@ export function createChild(options: ChildOptions): Child {
     enter('backing-off');
   }
 
-  async function end(pid: number | undefined): Promise<void> {
+  /** SIGTERM, and SIGKILL after the grace; nothing of the group is left. */
+  async function endGroup(pid: number | undefined): Promise<void> {
     if (timer !== null) clearTimeout(timer);
     timer = null;
     if (pid !== undefined) {
@@ -188,7 +199,40 @@ export function createChild(options: ChildOptions): Child {
       options.guardian.remove(pid);
     }
     if (options.address.kind === 'unix') rmSync(options.address.path, { force: true });
+  }
+
+  async function end(pid: number | undefined): Promise<void> {
+    await endGroup(pid);
     enter('stopped');
+  }
+
+  async function restart(withinMs: number): Promise<boolean> {
+    if (state === 'stopped' || stopping !== null || replacing) return false;
+    replacing = true;
+    await endGroup(current?.pid);
+    replacing = false;
+    // Stopped meanwhile: that has the last word.
+    if (stopping !== null) return false;
+    restarts++;
+    launch();
+    return runs(withinMs);
+  }
+
+  /** Whether it runs, now or before it ended or the time is up. */
+  function runs(withinMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(late);
+        watching.delete(look);
+        resolve(state === 'running');
+      };
+      const look = (): void => {
+        if (state !== 'starting') done();
+      };
+      const late = setTimeout(done, withinMs);
+      watching.add(look);
+      look();
+    });
   }
 
   return {
@@ -201,6 +245,7 @@ export function createChild(options: ChildOptions): Child {
       stopping ??= Promise.resolve().then(() => end(pid));
       return stopping;
     },
+    restart,
     kill() {
       if (timer !== null) clearTimeout(timer);
       if (current?.pid !== undefined) signalGroup(options.kill, current.pid, 'SIGKILL');

@@ -47,6 +47,8 @@ export interface ManagedUpstream {
   start(withinMs?: number): Promise<void>;
   /** Ends all: SIGTERM to each process group, SIGKILL after stop_grace. When it resolves, none is left. */
   stop(): Promise<void>;
+  /** Restarts one, by its place from 0. Resolves to whether it runs within `withinMs`. */
+  restart(at: number, withinMs: number): Promise<boolean>;
   /** SIGKILL at once and without waiting: for a process that exits now. */
   kill(): void;
   states(): readonly ManagedInstance[];
@@ -155,6 +157,9 @@ export async function createManaged(options: ManagedOptions): Promise<ManagedUps
         await places.remove();
       });
       return stopped;
+    },
+    async restart(at, withinMs) {
+      return (await children[at]?.restart(withinMs)) ?? false;
     },
     kill() {
       for (const child of children) child.kill();

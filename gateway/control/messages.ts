@@ -44,7 +44,9 @@ export type ToWorker =
   | { readonly kind: 'prepare'; readonly published: Published }
   | { readonly kind: 'commit'; readonly version: number }
   | { readonly kind: 'abandon'; readonly version: number }
-  | { readonly kind: 'drain'; readonly graceMs: number };
+  | { readonly kind: 'drain'; readonly graceMs: number }
+  /** Streams of an instance end within this; null = those that were not asked yet stay. */
+  | { readonly kind: 'streams'; readonly instance: string; readonly windowMs: number | null };
 
 export type FromWorker =
   | { readonly kind: 'prepared'; readonly version: number; readonly problem: string | null }

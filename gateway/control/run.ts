@@ -21,6 +21,7 @@ import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
+import { createOperator, type Operator } from './operate.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
 import { purge } from './purge.ts';
@@ -87,6 +88,7 @@ class Gateway {
   readonly #ejector: Ejector;
   readonly #concurrency: Concurrency;
   readonly #breakers: Breakers;
+  readonly #operator: Operator;
   #ticker: Ticker | null = null;
   readonly #workerCount: number;
   readonly #cache: Cache;
@@ -173,6 +175,16 @@ class Gateway {
       log,
       now: Date.now,
     });
+    this.#operator = createOperator({
+      site: this.#site,
+      standings: this.#standings,
+      vitals: this.#vitals,
+      workerCount: this.#workerCount,
+      tell: (message) => workers.tell(message),
+      inTurn: (act) => this.#inTurn(act),
+      log,
+      now: Date.now,
+    });
   }
 
   async run(): Promise<number> {
@@ -219,8 +231,13 @@ class Gateway {
 
   /** Reads the file again and applies it whole or not at all. Reloads never overlap. */
   reload(): Promise<{ ok: boolean; problems: string }> {
-    const next = this.#reloading.then(() => this.#reload());
-    this.#reloading = next;
+    return this.#inTurn(() => this.#reload());
+  }
+
+  /** Applications never overlap. */
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const next = this.#reloading.then(act);
+    this.#reloading = next.catch(() => undefined);
     return next;
   }
 
@@ -271,6 +288,7 @@ class Gateway {
         token: made.token,
         status: () => this.#status(),
         readiness: () => this.#readiness(),
+        upstreams: (order) => this.#operator.order(order),
         explain: (question) => explainQuestion(question, this.#site, this.#cache, Date.now()),
         purge: (order) =>
           purge(order, this.#cache, (this.#site.served?.published.config ?? this.#first).routes, this.#log),
@@ -335,9 +353,7 @@ class Gateway {
   }
 
   async #renew(): Promise<void> {
-    const next = this.#reloading.then(() => this.#site.renew());
-    this.#reloading = next;
-    const outcome = await next;
+    const outcome = await this.#inTurn(() => this.#site.renew());
     if (!outcome.ok) this.#log.error(`certificates could not be renewed: ${outcome.problem}`);
   }
 

@@ -1,7 +1,7 @@
 // What is served now, and how a new config takes its place: addresses claimed, certificates read, processes started,
 // everything prepared on all workers, then committed on all or on none. One application at a time.
 
-import type { Config, UpstreamConfig } from '../config/config.ts';
+import type { Config, ServerConfig, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec, Published } from '../config/published.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import type { Addresses } from './addresses.ts';
@@ -14,6 +14,7 @@ import type { ControlLog } from './log.ts';
 import type { ManagedUpstream } from './managed.ts';
 import type { Listening } from './messages.ts';
 import type { Prober } from './probe.ts';
+import { createServerChanges } from './server-changes.ts';
 import type { Standings } from './standings.ts';
 import { createUpstreamRows, UPSTREAM_ROWS } from './upstream-rows.ts';
 import type { Workers } from './workers.ts';
@@ -43,6 +44,8 @@ export type ApplyOutcome = { readonly ok: true } | { readonly ok: false; readonl
 
 /** What is served. */
 export interface Served {
+  /** As it was given, without what operators changed. */
+  readonly base: Config;
   readonly published: Published;
   readonly listening: readonly Listening[];
   readonly appliedMs: number;
@@ -53,6 +56,10 @@ export interface Site {
   /** Reads the certificates of what is served again, and applies them if they are others. */
   renew(): Promise<ApplyOutcome>;
   readonly served: Served | null;
+  /** One more server, until the gateway ends; reloads keep it. */
+  addServer(upstream: string, server: ServerConfig): Promise<ApplyOutcome>;
+  /** The instance leaves, until the gateway ends or it is added again. */
+  removeServer(upstream: string, id: string): Promise<ApplyOutcome>;
   managedOf(upstream: string): ManagedUpstream | null;
   /** Ends every managed process. */
   stop(): Promise<void>;
@@ -81,6 +88,7 @@ export function createSite(options: SiteOptions): Site {
   const leaving = new Set<Promise<void>>();
   let stopping = false;
   let version = 0;
+  const changes = createServerChanges();
 
   async function apply(config: Config): Promise<ApplyOutcome> {
     const claimed = await options.addresses.claim(config.listen);
@@ -89,14 +97,15 @@ export function createSite(options: SiteOptions): Site {
     if (!certificates.ok) return certificates;
     const next = await manage(config);
     if (!next.ok) return next;
-    const outcome = await publish({ ...config, listen: claimed.listen }, certificates.pairs, next.running);
+    const outcome = await publish(config, { ...config, listen: claimed.listen }, certificates.pairs, next.running);
     if (!outcome.ok) await stopOthers(next.running, managed);
     return outcome;
   }
 
   async function renew(): Promise<ApplyOutcome> {
     if (served === null || served.published.certificates.length === 0) return { ok: true };
-    const { config, certificates } = served.published;
+    const { certificates } = served.published;
+    const config = served.base;
     const now = await certificatesFor(config.tls, true, options.now(), log);
     if (!now.ok) return now;
     const texts = (pairs: Published['certificates']): string => pairs.map(({ cert, key }) => cert + key).join();
@@ -134,11 +143,33 @@ export function createSite(options: SiteOptions): Site {
     prober.apply(config.upstreams, instances);
   }
 
+  /** The same config with other servers. */
+  async function republish(): Promise<ApplyOutcome> {
+    if (served === null) return { ok: false, problem: 'nothing is served yet' };
+    const { base, published } = served;
+    const listen = published.config.listen;
+    return publish(base, { ...base, listen }, published.certificates, managed);
+  }
+
+  async function change(upstream: string, act: () => string | null, undo: () => void): Promise<ApplyOutcome> {
+    const config = served?.base.upstreams.find(({ name }) => name === upstream);
+    if (config === undefined) return { ok: false, problem: `there is no upstream ${upstream}` };
+    if (config.managed !== null)
+      return { ok: false, problem: `${upstream} has a command: its instances are not added or removed one by one` };
+    const problem = act();
+    if (problem !== null) return { ok: false, problem };
+    const outcome = await republish();
+    if (!outcome.ok) undo();
+    return outcome;
+  }
+
   async function publish(
-    config: Config,
+    base: Config,
+    given: Config,
     pairs: Published['certificates'],
     running: Map<string, Running>,
   ): Promise<ApplyOutcome> {
+    const config = changes.applied(given);
     const addresses = Object.fromEntries([...running].map(([name, one]) => [name, one.upstream.addresses]));
     const specs = registry.specs(config, addresses);
     if (!specs.ok) return specs;
@@ -169,7 +200,7 @@ export function createSite(options: SiteOptions): Site {
     }
     version++;
     options.addresses.commit(config.listen);
-    served = { published, listening: outcome.listening, appliedMs: options.now() };
+    served = { base, published, listening: outcome.listening, appliedMs: options.now() };
     retire(registry.commit(specs.specs), before, running);
     return { ok: true };
   }
@@ -205,6 +236,25 @@ export function createSite(options: SiteOptions): Site {
     renew,
     get served() {
       return served;
+    },
+    addServer: (upstream, server) =>
+      change(
+        upstream,
+        () => changes.add(upstream, server, served?.published.config ?? null),
+        () => changes.forget(upstream, server.address),
+      ),
+    removeServer(upstream, id) {
+      const server = served?.published.instances[upstream]?.find((spec) => spec.id === id);
+      return change(
+        upstream,
+        () =>
+          server === undefined
+            ? `there is no instance ${id}`
+            : changes.remove(upstream, server.address, served?.published.config ?? null),
+        () => {
+          if (server !== undefined) changes.forget(upstream, server.address);
+        },
+      );
     },
     managedOf: (name) => managed.get(name)?.upstream ?? null,
     async stop() {

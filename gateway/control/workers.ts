@@ -32,6 +32,8 @@ export interface Workers {
   publish(
     published: Published,
   ): Promise<{ ok: true; listening: readonly Listening[] } | { ok: false; problem: string }>;
+  /** Says this to every worker that lives. */
+  tell(message: ToWorker): void;
   /** Every worker drains and ends. Those that do not within grace are terminated. */
   drain(graceMs: number): Promise<{ finished: number; cut: number }>;
   /** Ends all now. */
@@ -207,6 +209,7 @@ export function createWorkers(options: WorkersOptions): Workers {
       }
       return { ok: true, listening };
     },
+    tell: tellAll,
     async drain(graceMs) {
       ending = true;
       const answers = await gather(

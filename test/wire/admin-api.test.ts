@@ -70,6 +70,7 @@ async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promi
     token: TOKEN,
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
+    upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,
     reload: async () => ({ ok: true, problems: '' }),
     purge: noPurge,
@@ -200,6 +201,7 @@ test('a refused reload says why; a second at the same time, or one without a fil
       throw new Error('/secret/path');
     },
     readiness: () => ({ ready: true, reasons: [] }),
+    upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,
     purge: noPurge,
   });
@@ -321,6 +323,7 @@ test('close() ends idle and stalled connections', async () => {
     token: TOKEN,
     status: () => report,
     readiness: () => ({ ready: true, reasons: [] }),
+    upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,
     purge: noPurge,
   });
