@@ -10,6 +10,16 @@ export interface Cell {
   readonly burst: number;
 }
 
+/** What became of one request. */
+export interface RateVerdict {
+  readonly admitted: boolean;
+  /** Until a request would be admitted, ms; 0 = now. */
+  readonly waitMs: number;
+  readonly remaining: number;
+  /** Until all of the burst is free again, ms. */
+  readonly resetMs: number;
+}
+
 /** `count` requests in `perMs`, and so many at once. */
 export function cellOf(count: number, perMs: number, burst: number): Cell {
   const emissionUs = Math.max(1, Math.round((perMs * 1000) / count));

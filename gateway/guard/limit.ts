@@ -6,7 +6,7 @@ import { type AddressList, compileAddressList, contains, networkOf } from '../ht
 import { cookieOf } from '../http/cookies.ts';
 import { fieldOf } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
-import { type Cell, cellOf } from './gcra.ts';
+import { type Cell, cellOf, type RateVerdict } from './gcra.ts';
 
 /** One route's rules. */
 export interface RouteGuard {
@@ -21,6 +21,12 @@ export interface RateGuard {
   readonly key: RateLimitConfig['key'];
   /** RateLimit-Policy, as the IETF's draft has it. */
   readonly policy: string;
+}
+
+/** What an answer says about the limit. */
+export interface RateNote {
+  readonly guard: RateGuard;
+  readonly verdict: RateVerdict;
 }
 
 /** null = everybody may come as often as they like. */

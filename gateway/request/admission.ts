@@ -1,15 +1,8 @@
 // Whether a request may come in: its route's addresses and rate, asked once per request, before anything is done for it.
 
-import { mayCome, type RateGuard, whoIs } from '../guard/limit.ts';
-import type { RateVerdict } from '../store/rates.ts';
+import { mayCome, whoIs } from '../guard/limit.ts';
 import type { ErrorWord } from '../tables/errors.ts';
 import type { Exchange } from './exchange.ts';
-
-/** What an answer says about the limit. */
-export interface RateNote {
-  readonly guard: RateGuard;
-  readonly verdict: RateVerdict;
-}
 
 /** Why it may not come in, or null. */
 export function refusedAtTheDoor(x: Exchange): ErrorWord | null {

@@ -8,6 +8,7 @@ import type { Reader } from '../fetch/body.ts';
 import type { Filling, Waiter } from '../fetch/filling.ts';
 import type { PartPlan } from '../fetch/parts.ts';
 import type { Upload } from '../fetch/upload.ts';
+import type { RateNote } from '../guard/limit.ts';
 import type { Coding } from '../http/accept-encoding.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestHead } from '../http/request.ts';
@@ -22,7 +23,6 @@ import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
 import type { Instance, Upstream } from '../upstream/upstream.ts';
-import type { RateNote } from './admission.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
 
 /** How the cache took part, for the log and the counters. */

@@ -2,23 +2,13 @@
 // so that a limit holds exactly however many workers there are. Open addressing without deletion: an entry whose TAT is past
 // says nothing and is taken over. No locks; a worker may die anywhere. It decides nothing.
 
-import { admitCell, type Cell, remaining, tatNow, waitUs } from '../guard/gcra.ts';
+import { admitCell, type Cell, type RateVerdict, remaining, tatNow, waitUs } from '../guard/gcra.ts';
 
 /** Somebodies that are known at the same time. */
 const PLACES = 65_536;
 /** Places that one of them may stand in. */
 const PROBES = 16;
 const HEAD_BYTES = 64;
-
-/** What became of one request. */
-export interface RateVerdict {
-  readonly admitted: boolean;
-  /** Until a request would be admitted, ms; 0 = now. */
-  readonly waitMs: number;
-  readonly remaining: number;
-  /** Until all of the burst is free again, ms. */
-  readonly resetMs: number;
-}
 
 /** The memory of a table. `seed`: 32 random bits, so that nobody can choose keys that meet. */
 export function createRateMemory(seed: number): SharedArrayBuffer {

@@ -68,11 +68,11 @@ test('a table for people: columns stand under each other, nothing is cut', () =>
 });
 
 test('colours only where they are wanted, and they move no column', () => {
-  const escape = '\u001b[';
+  const start = '\u001b[';
   const coloured = table([upstream], NOW_MS, true);
-  assert.ok(coloured.includes(`${escape}32mup         ${escape}0m`));
-  assert.ok(coloured.includes(`${escape}31mejected`));
+  assert.ok(coloured.includes(`${start}32mup         ${start}0m`));
+  assert.ok(coloured.includes(`${start}31mejected`));
   let plain = coloured;
-  for (const code of ['0', '31', '32', '33']) plain = plain.replaceAll(`${escape}${code}m`, '');
+  for (const code of ['0', '31', '32', '33']) plain = plain.replaceAll(`${start}${code}m`, '');
   assert.equal(plain, table([upstream], NOW_MS, false));
 });
