@@ -106,15 +106,19 @@ function checkUpstream(
   const base = ['upstreams', name];
   const { admin, listen } = pieces.sections;
   const servers = upstream.servers ?? [];
-  if (upstream.servers === null && upstream.command === null) {
+  if (upstream.servers === null && upstream.command === null && upstream.resolve === null) {
     problems.push(
-      reporter.error('missing-key', base, 'has neither servers nor command', {
+      reporter.error('missing-key', base, 'has neither servers nor command nor resolve', {
         help: 'servers: ["http://127.0.0.1:8001"]',
       }),
     );
   }
   if (upstream.servers !== null && upstream.command !== null) {
     problems.push(reporter.error('conflict', [...base, 'command'], 'cannot stand beside servers'));
+  }
+  if (upstream.resolve !== null && (upstream.servers !== null || upstream.command !== null)) {
+    const other = upstream.servers !== null ? 'servers' : 'command';
+    problems.push(reporter.error('conflict', [...base, 'resolve'], `cannot stand beside ${other}`));
   }
   const seen = new Set<string>();
   for (const { address } of servers) {
@@ -134,8 +138,12 @@ function checkUpstream(
       problems.push(reporter.error('loop', base, `has the server ${address.text}, where this gateway itself listens`));
     }
   }
-  const secure = servers.some(({ address }) => address.tls);
-  if (upstream.http2 === 'alpn' && !(servers.length > 0 && servers.every(({ address }) => address.tls))) {
+  const secure = upstream.resolve?.tls === true || servers.some(({ address }) => address.tls);
+  const isAllSecure =
+    upstream.resolve === null
+      ? servers.length > 0 && servers.every(({ address }) => address.tls)
+      : upstream.resolve.tls;
+  if (upstream.http2 === 'alpn' && !isAllSecure) {
     problems.push(
       reporter.error('conflict', [...base, 'http2'], 'is true, which needs https servers', {
         hint: 'did you mean h2c?',

@@ -145,6 +145,19 @@ export interface CompressRules {
   readonly types: readonly string[];
 }
 
+/** A name in DNS that stands for servers. */
+export interface ResolveConfig {
+  readonly tls: boolean;
+  readonly host: string;
+  /** 0 for SRV, whose records say it. */
+  readonly port: number;
+  readonly srv: boolean;
+  /** null = when the records expire. */
+  readonly refreshMs: number | null;
+  /** Empty = those of the system. */
+  readonly nameservers: readonly string[];
+}
+
 export interface ServerConfig {
   readonly address: ServerAddress;
   readonly weight: number;
@@ -166,9 +179,11 @@ export type BalanceConfig =
 
 export interface UpstreamConfig {
   readonly name: string;
-  /** Empty for a managed upstream, whose addresses control chooses. */
+  /** Empty for a managed upstream, whose addresses control chooses, and for one whose servers DNS names. */
   readonly servers: readonly ServerConfig[];
   readonly managed: ManagedConfig | null;
+  /** null = the servers are those above, or the gateway's own processes. */
+  readonly resolve: ResolveConfig | null;
   readonly balance: BalanceConfig;
   /** How long one that came back gets less than its share; 0 = not at all. */
   readonly slowStartMs: number;

@@ -62,6 +62,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
               cwd: absolute(written.cwd),
               stopGraceMs: written.stopGraceMs,
             },
+      resolve: written.resolve,
       balance: written.balance,
       slowStartMs: written.slowStartMs,
       health: written.health,
@@ -73,8 +74,18 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
       breaker: written.breaker,
       connections: written.connections,
       http2: written.http2,
-      tls: { ...written.tls, ca: textOf(written.tls.ca), cert: textOf(written.tls.cert), key: textOf(written.tls.key) },
-      host: written.host,
+      tls: {
+        ...written.tls,
+        // Addresses from DNS are asked for by the name that they were found by.
+        servername:
+          written.tls.servername === '' && written.resolve?.tls === true && !written.resolve.srv
+            ? written.resolve.host
+            : written.tls.servername,
+        ca: textOf(written.tls.ca),
+        cert: textOf(written.tls.cert),
+        key: textOf(written.tls.key),
+      },
+      host: hostOf(written),
       timeouts: { ...sections.timeouts, ...written.timeouts },
     };
   });
@@ -123,6 +134,12 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
   };
   const file = around.file === '' ? '' : join(around.folder, basename(around.file));
   return { hash: digest(content), file, ...content };
+}
+
+/** Servers that DNS named are known by their name, not by their addresses. */
+function hostOf({ host, resolve }: WrittenUpstream): string {
+  if (host !== 'upstream' || resolve === null || resolve.srv) return host;
+  return resolve.port === (resolve.tls ? 443 : 80) ? resolve.host : `${resolve.host}:${resolve.port}`;
 }
 
 /** Without a word on it: files when certificates are given, local when something listens on https, else off. */

@@ -11,10 +11,12 @@ import type {
   HealthConfig,
   HedgeConfig,
   QueueConfig,
+  ResolveConfig,
   RetryConfig,
   ServerConfig,
   UpstreamConfig,
 } from './config.ts';
+import { resolveSchema } from './discovery.ts';
 import { ejectSchema, healthSchema } from './health.ts';
 import { parsed, refused } from './parsed.ts';
 import { breakerSchema, concurrencySchema, hedgeSchema, queueSchema, retrySchema } from './resilience.ts';
@@ -32,6 +34,7 @@ export interface WrittenCommand {
 export interface WrittenUpstream {
   readonly servers: readonly WrittenServer[] | null;
   readonly command: WrittenCommand | null;
+  readonly resolve: ResolveConfig | null;
   readonly instances: number | null;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
@@ -138,6 +141,7 @@ const longForm = z
       .describe(
         'Instead of servers: what starts one instance. Split into words, run without a shell; {socket} or {port} says where it must listen. Only `sluice run` starts it.',
       ),
+    resolve: resolveSchema.optional(),
     instances: wholeOrAuto(1, 256).prefault('auto').describe('How many are started; auto is one per core.'),
     env: z
       .record(
@@ -179,6 +183,7 @@ const longForm = z
     (written): WrittenUpstream => ({
       servers: written.servers ?? null,
       command: written.command ?? null,
+      resolve: written.resolve ?? null,
       instances: written.instances,
       env: written.env,
       cwd: written.cwd,

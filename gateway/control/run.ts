@@ -18,6 +18,7 @@ import { formatBanner } from './banner.ts';
 import { type Breakers, createBreakers } from './breakers.ts';
 import { type Cache, createCache } from './cache.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
+import { createDiscoverer, type Discoverer } from './discover.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
@@ -89,6 +90,9 @@ class Gateway {
   readonly #concurrency: Concurrency;
   readonly #breakers: Breakers;
   readonly #operator: Operator;
+  readonly #discoverer: Discoverer;
+  /** Servers changed in DNS, and nobody has applied that yet. */
+  #isRediscovering = false;
   #ticker: Ticker | null = null;
   readonly #workerCount: number;
   readonly #cache: Cache;
@@ -155,6 +159,11 @@ class Gateway {
       },
       now: Date.now,
     });
+    this.#discoverer = createDiscoverer({
+      log,
+      rnd: Math.random,
+      changed: () => void this.#rediscover(),
+    });
     const addresses = createAddresses();
     const workers = this.#workers;
     this.#site = createSite({
@@ -170,6 +179,7 @@ class Gateway {
       slots: INSTANCE_ROWS,
       ticketKeys: randomBytes(48),
       files,
+      discoverer: this.#discoverer,
       stickySecret,
       startManaged: (upstream) => this.#startManaged(upstream),
       log,
@@ -232,6 +242,18 @@ class Gateway {
   /** Reads the file again and applies it whole or not at all. Reloads never overlap. */
   reload(): Promise<{ ok: boolean; problems: string }> {
     return this.#inTurn(() => this.#reload());
+  }
+
+  /** Several changes that come while another application runs are applied together. */
+  async #rediscover(): Promise<void> {
+    if (this.#isRediscovering) return;
+    this.#isRediscovering = true;
+    const outcome = await this.#inTurn(() => {
+      this.#isRediscovering = false;
+      return this.#site.rediscover();
+    });
+    if (!outcome.ok)
+      this.#log.error(`servers from DNS could not be applied: ${outcome.problem}`, { event: 'discovery' });
   }
 
   /** Applications never overlap. */
@@ -392,6 +414,7 @@ class Gateway {
     this.#watch?.close();
     this.#prober.stop();
     this.#ticker?.stop();
+    this.#discoverer.stop();
     await this.#workers.terminate();
     await Promise.all([this.#site.stop(), this.#admin?.close()]);
   }

@@ -8,6 +8,7 @@ import type { Addresses } from './addresses.ts';
 import type { Breakers } from './breakers.ts';
 import { certificatesFor } from './certificates.ts';
 import type { Concurrency } from './concurrency.ts';
+import type { Discoverer } from './discover.ts';
 import type { Ejector } from './eject.ts';
 import { createInstanceRegistry } from './instances.ts';
 import type { ControlLog } from './log.ts';
@@ -35,6 +36,7 @@ export interface SiteOptions {
   readonly files: number;
   /** What sticky cookies are made with, '' where no upstream needs it. */
   readonly stickySecret: (config: Config) => Promise<string>;
+  readonly discoverer: Discoverer;
   readonly startManaged: (upstream: UpstreamConfig) => Promise<ManagedUpstream>;
   readonly log: ControlLog;
   readonly now: () => number;
@@ -56,6 +58,8 @@ export interface Site {
   /** Reads the certificates of what is served again, and applies them if they are others. */
   renew(): Promise<ApplyOutcome>;
   readonly served: Served | null;
+  /** Applies what is served again, with the servers that DNS names now. */
+  rediscover(): Promise<ApplyOutcome>;
   /** One more server, until the gateway ends; reloads keep it. */
   addServer(upstream: string, server: ServerConfig): Promise<ApplyOutcome>;
   /** The instance leaves, until the gateway ends or it is added again. */
@@ -95,6 +99,7 @@ export function createSite(options: SiteOptions): Site {
     if (!claimed.ok) return claimed;
     const certificates = await certificatesFor(config.tls, config.listen.https.length > 0, options.now(), log);
     if (!certificates.ok) return certificates;
+    await options.discoverer.prepare(config.upstreams);
     const next = await manage(config);
     if (!next.ok) return next;
     const outcome = await publish(config, { ...config, listen: claimed.listen }, certificates.pairs, next.running);
@@ -169,7 +174,7 @@ export function createSite(options: SiteOptions): Site {
     pairs: Published['certificates'],
     running: Map<string, Running>,
   ): Promise<ApplyOutcome> {
-    const config = changes.applied(given);
+    const config = changes.applied(options.discoverer.applied(given));
     const addresses = Object.fromEntries([...running].map(([name, one]) => [name, one.upstream.addresses]));
     const specs = registry.specs(config, addresses);
     if (!specs.ok) return specs;
@@ -237,6 +242,7 @@ export function createSite(options: SiteOptions): Site {
     get served() {
       return served;
     },
+    rediscover: republish,
     addServer: (upstream, server) =>
       change(
         upstream,

@@ -119,6 +119,7 @@ export function upstreamConfig(changes: Partial<UpstreamConfig> = {}): UpstreamC
     name: 'api',
     servers: [],
     managed: null,
+    resolve: null,
     balance: { policy: 'p2c' },
     slowStartMs: 0,
     health: null,

@@ -248,7 +248,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   'neither servers nor command': {
     text: upstream('{ balance: p2c }'),
     code: 'missing-key',
-    message: /neither servers nor command/,
+    message: /neither servers nor command nor resolve/,
   },
   'servers and command': {
     text: upstream('{ servers: ["http://h"], command: "x {port}" }'),
@@ -294,6 +294,21 @@ const ROWS: Readonly<Record<string, Row>> = {
     text: upstream('{ servers: ["http://h"], concurrency: 0 }'),
     code: 'bad-value',
     message: /off, auto, or a whole number/,
+  },
+  'a name and servers': {
+    text: upstream('{ servers: ["http://h"], resolve: "http://api.internal" }'),
+    code: 'conflict',
+    message: /cannot stand beside servers/,
+  },
+  'an address where a name is asked for': {
+    text: upstream('{ resolve: "http://10.0.0.1:80" }'),
+    code: 'bad-address',
+    message: /is an address and not a name/,
+  },
+  'a name server by name': {
+    text: upstream('{ resolve: { dns: "http://api.internal", nameservers: [dns.internal] } }'),
+    code: 'bad-address',
+    message: /address of a name server/,
   },
   'a hash of nothing known': {
     text: upstream('{ servers: ["http://h"], balance: { hash: "query:x" } }'),

@@ -44,6 +44,25 @@ test('the long forms', async () => {
   assert.equal((await upstream(', concurrency: auto')).concurrency, 'auto');
 });
 
+test('a name in DNS, in all forms', async () => {
+  const of = async (text: string): Promise<UpstreamConfig> =>
+    (await configOf(withBase(`upstreams: { api: { resolve: ${text}, host: upstream } }`)))
+      .upstreams[0] as UpstreamConfig;
+  const usual = { tls: false, srv: false, refreshMs: null, nameservers: [] };
+  assert.deepEqual((await of('"http://api.internal:8000"')).resolve, { ...usual, host: 'api.internal', port: 8000 });
+  assert.deepEqual((await of('{ dns: "srv+http://_api._tcp.internal", refresh: 30s }')).resolve, {
+    ...usual,
+    host: '_api._tcp.internal',
+    port: 0,
+    srv: true,
+    refreshMs: 30_000,
+  });
+  const secure = await of('{ dns: "https://api.internal", nameservers: ["10.0.0.2", "[::1]:5353"] }');
+  assert.deepEqual(secure.resolve?.nameservers, ['10.0.0.2', '[::1]:5353']);
+  assert.equal(secure.tls.servername, 'api.internal');
+  assert.equal(secure.host, 'api.internal');
+});
+
 test('who may come and how often, in all forms', async () => {
   const route = async (text: string): Promise<RouteConfig | undefined> =>
     (await configOf(withBase(`routes: [{ match: "/*", upstream: api, ${text} }]`))).routes[0];
