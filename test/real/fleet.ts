@@ -38,6 +38,7 @@ upstreams:
   api:
     servers: [${servers.map((server) => `"${server.url}"`).join(', ')}]
     balance: round_robin
+    slow_start: off
     health: { path: /healthz, interval: 500ms, timeout: 500ms, rise: 1, fall: 2 }
 routes:
   - { match: "/v1/catalog/*", upstream: api, cache: 30s }

@@ -33,8 +33,8 @@ before(async () => {
 workers: 2
 cache: { default: off }
 upstreams:
-  api: { servers: ["${one.url}", "${two.url}"], balance: round_robin }
-  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s }
+  api: { servers: ["${one.url}", "${two.url}"], balance: round_robin, slow_start: off }
+  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off }
 routes:
   - { match: "/own", upstream: own }
   - { match: "/*", upstream: api }
@@ -103,8 +103,8 @@ test('drain, disable and enable one instance, by its name or its place', async (
 workers: 2
 cache: { default: off }
 upstreams:
-  api: { servers: ["${one.url}", "${two.url}"], balance: round_robin }
-  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s }
+  api: { servers: ["${one.url}", "${two.url}"], balance: round_robin, slow_start: off }
+  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off }
 routes:
   - { match: "/own", upstream: own }
   - { match: "/new", upstream: api }
@@ -122,7 +122,6 @@ test('a weight at run time, and back to that of the config', async () => {
   assert.deepEqual(new Set(await bodies(10)), new Set(['one']));
   assert.match((await sluice()).text, new RegExp(`${idOf(two)} +\\w+ +\\d+ \\w+ +0 \\(1\\)`));
   assert.equal((await sluice('weight', idOf(two), 'config')).code, 0);
-  // One of them has come back a moment ago and gets little yet.
   assert.deepEqual(new Set(await bodies(60)), new Set(['one', 'two']));
 });
 
