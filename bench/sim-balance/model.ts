@@ -244,7 +244,14 @@ export function play(scenario: Scenario, policy: Policy): Outcome {
       }
       return best;
     }
-    const ask: PickAsk = { tried: request.tried, affinity: '', nowMs, rnd, slowStartMs: policy.slowStartMs };
+    const ask: PickAsk = {
+      tried: request.tried,
+      affinity: '',
+      nowMs,
+      rnd,
+      anyLoad: false,
+      slowStartMs: policy.slowStartMs,
+    };
     const picked = pick(policy.pick, own, ask);
     return typeof picked === 'string' ? null : picked;
   }

@@ -41,6 +41,8 @@ export interface PickAsk {
   readonly nowMs: number;
   /** In [0, 1). */
   readonly rnd: () => number;
+  /** Those that have as many requests as they may will do, too: it is no request that ends soon, but a tunnel. */
+  readonly anyLoad: boolean;
   /** How long one that came back is spared; 0 = not. */
   readonly slowStartMs: number;
 }
@@ -90,7 +92,13 @@ export function gather<C extends Candidate>(candidates: readonly C[], ask: PickA
     goodTier === Number.POSITIVE_INFINITY ||
     (nextGoodTier === Number.POSITIVE_INFINITY && mostAreIll(candidates, tier));
   for (const candidate of candidates) {
-    if (candidate.tier !== tier || candidate.isFull || !mayTake(candidate) || ask.tried.has(candidate)) continue;
+    if (
+      candidate.tier !== tier ||
+      (candidate.isFull && !ask.anyLoad) ||
+      !mayTake(candidate) ||
+      ask.tried.has(candidate)
+    )
+      continue;
     if (candidate.standing === 'good' || panics) into.push(candidate);
   }
   return into.length === 0 ? 'full' : null;

@@ -29,7 +29,7 @@ const scratch: Candidate[] = [];
 export function pick<C extends Candidate>(name: PickName, candidates: readonly C[], ask: PickAsk): C | Nobody {
   if (name === 'sticky' && ask.affinity !== '') {
     const bound = boundTo(candidates, ask);
-    if (bound !== null) return bound.isFull ? 'full' : bound;
+    if (bound !== null) return bound.isFull && !ask.anyLoad ? 'full' : bound;
   }
   const open = scratch as C[];
   const nobody = gather(candidates, ask, open);

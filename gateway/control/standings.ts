@@ -93,9 +93,14 @@ export function createStandings(options: StandingsOptions): Standings {
   function note(upstream: string): void {
     const slot = slots[upstream];
     if (slot === undefined) return;
-    let some = false;
-    for (const one of known.values())
-      if (one.upstream === upstream && (isUsable(one.state) || isDoubtful(one.state))) some = true;
+    let [good, doubtful] = [0, 0];
+    for (const one of known.values()) {
+      if (one.upstream !== upstream) continue;
+      if (isUsable(one.state)) good++;
+      else if (isDoubtful(one.state)) doubtful++;
+    }
+    const some = good + doubtful > 0;
+    tellPanic(upstream, good, doubtful);
     if (some) {
       vitals.setAwaySince(slot, 0);
       vitals.wake(slot);
@@ -105,6 +110,25 @@ export function createStandings(options: StandingsOptions): Standings {
     if (some) had.add(upstream);
   }
 
+  /** The rule of balance/candidate.ts, in words. Of several tiers the first may be well off all the same. */
+  function tellPanic(upstream: string, good: number, doubtful: number): void {
+    const isPanic = doubtful > 0 && good < doubtful;
+    if (isPanic === panicking.has(upstream)) return;
+    const facts = { event: 'panic', upstream, good, doubtful };
+    if (isPanic) {
+      panicking.add(upstream);
+      log.warn(
+        `${upstream}: only ${good} of ${good + doubtful} instances look well; requests go to all of them`,
+        facts,
+      );
+    } else {
+      panicking.delete(upstream);
+      log.info(`${upstream}: ${good} of ${good + doubtful} instances look well; requests go to these`, facts);
+    }
+  }
+
+  /** Upstreams whose requests go to ill instances, too. */
+  const panicking = new Set<string>();
   /** Upstreams that have had somebody who may take requests. */
   const had = new Set<string>();
 

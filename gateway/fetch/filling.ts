@@ -25,6 +25,8 @@ export interface Filling {
   readonly instance: Instance | null;
   /** Attempts on instances; 0 for a mirror. */
   readonly tries: number;
+  /** How long it waited for an instance, ms; 0 for a mirror. */
+  readonly queueMs: number;
   readonly startedMs: number;
   /** When the final head came; 0 = not yet. */
   readonly headMs: number;

@@ -20,6 +20,7 @@ export class Mirror implements Filling, Source {
   storedKey = '';
   readonly instance = null;
   readonly tries = 0;
+  readonly queueMs = 0;
   readonly startedMs: number;
   headMs = 0;
   readonly #state: WorkerState<Filling>;

@@ -8,6 +8,8 @@ export interface TimingFacts {
   readonly instance: string;
   /** ms from the first try to the head of the answer; -1 = there was no such answer. */
   readonly upstreamMs: number;
+  /** ms that it waited for an instance. */
+  readonly queueMs: number;
   /** Tries on instances. */
   readonly tries: number;
   /** ms from the request's head to the answer's. */
@@ -18,6 +20,7 @@ export interface TimingFacts {
 export function serverTiming(facts: TimingFacts): string {
   const metrics: string[] = [];
   if (facts.cache !== '') metrics.push(`cache;desc=${facts.cache}`);
+  if (facts.queueMs > 0) metrics.push(`queue;dur=${facts.queueMs}`);
   if (facts.instance !== '') {
     const took = facts.upstreamMs < 0 ? '' : `;dur=${facts.upstreamMs}`;
     metrics.push(`upstream${took};desc=${quoted(facts.instance)}`);

@@ -208,6 +208,7 @@ export class Exchange implements Waiter {
       // The address is for those only who have shown the admin token.
       instance: this.explains ? id : (places.get(id) ?? ''),
       upstreamMs: this.#upstreamMs(),
+      queueMs: this.follows ? 0 : (this.fetch?.queueMs ?? 0),
       tries: this.#tries(),
       totalMs: Math.max(0, nowMs - this.downstream.receivedMs),
     };

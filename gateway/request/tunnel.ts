@@ -22,7 +22,13 @@ function begin(x: Exchange, tried: Set<Instance>): void {
     throw new Error('tunnel without its parts');
   const timeouts = route.timeouts[upstream.name];
   if (timeouts === undefined) throw new Error(`route ${route.name} has no timeouts for ${upstream.name}`);
-  const instance = upstream.pick({ tried, affinity: x.affinity, nowMs: runtime.state.now(), rnd: runtime.state.rnd });
+  const instance = upstream.pick({
+    tried,
+    affinity: x.affinity,
+    nowMs: runtime.state.now(),
+    rnd: runtime.state.rnd,
+    isTunnel: true,
+  });
   if (typeof instance === 'string') {
     // From within the step: its return value still waits, so the answer comes a turn later.
     queueMicrotask(() => x.resume(x.fail('no-instance', 'no instance is up')));

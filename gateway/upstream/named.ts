@@ -68,12 +68,13 @@ export class NamedUpstream implements Upstream {
     this.retry = config.retry;
   }
 
-  pick({ tried, affinity, nowMs, rnd }: Ask): Instance | Nobody {
+  pick({ tried, affinity, nowMs, rnd, isTunnel }: Ask): Instance | Nobody {
     const { members, config } = this.#options;
-    const ask = { tried, affinity, nowMs, rnd, slowStartMs: config.slowStartMs };
+    const anyLoad = isTunnel === true;
+    const ask = { tried, affinity, nowMs, rnd, anyLoad, slowStartMs: config.slowStartMs };
     for (let i = 0; i < PICKS; i++) {
       const picked = pick(this.balance.policy, members, ask);
-      if (typeof picked === 'string' || picked.claim()) return picked;
+      if (typeof picked === 'string' || anyLoad || picked.claim()) return picked;
     }
     return 'full';
   }

@@ -125,6 +125,8 @@ export interface Ask {
   readonly nowMs: number;
   /** In [0, 1). */
   readonly rnd: () => number;
+  /** For a tunnel, which neither waits for a connection of the pool nor counts as one of the requests at once. */
+  readonly isTunnel?: true;
 }
 
 /** A named upstream on one worker. */

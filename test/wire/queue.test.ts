@@ -33,6 +33,7 @@ upstreams:
   one: { servers: ["${origin.url}"], concurrency: 1, queue: { max: 2, wait: 30s } }
   quick: { servers: ["${origin.url}"], concurrency: 1, queue: { max: 100, wait: 200ms } }
   none: { servers: ["${origin.url}"], concurrency: 1, queue: off }
+  learned: { servers: ["${origin.url}"], concurrency: auto }
 routes:
   - { match: "/two/*", upstream: two }
   - { match: "/one/*", upstream: one }
@@ -85,6 +86,15 @@ test('a server never has more than its share, over both workers; all that wait a
   await release();
   for (const answer of await Promise.all(answers)) assert.equal(answer.status, 200);
   assert.equal(most, 2);
+});
+
+test('a server whose share is learned begins with a careful one', async () => {
+  const status = JSON.parse((await call({ port: gateway.adminPort, path: '/api/upstreams' })).body);
+  const limits = status.upstreams.map((one: { name: string; instances: { limit: number }[] }) => [
+    one.name,
+    one.instances[0]?.limit,
+  ]);
+  assert.deepEqual(Object.fromEntries(limits), { two: 2, one: 1, quick: 1, none: 1, learned: 20 });
 });
 
 test('a queue that is full, and one that is off, refuse at once with Retry-After', async () => {

@@ -36,7 +36,7 @@ function server(id: string, changes: Partial<Server> = {}): Server {
 const none: ReadonlySet<unknown> = new Set();
 
 function ask(changes: Partial<PickAsk> = {}): PickAsk {
-  return { tried: none, affinity: '', nowMs: 0, rnd: () => 0.5, slowStartMs: 0, ...changes };
+  return { tried: none, affinity: '', nowMs: 0, rnd: () => 0.5, anyLoad: false, slowStartMs: 0, ...changes };
 }
 
 /** Chance from a seed, the same every time. */

@@ -205,3 +205,17 @@ test('whom the operator took out is neither judged nor a measure', () => {
   ejector.tick();
   assert.equal(it.vitals.state(0), 'unknown', 'the last one stays');
 });
+
+test('when most look ill it is said, and when that is over', () => {
+  const it = field();
+  it.apply(spec('a', 0), spec('b', 1), spec('c', 2));
+  it.standings.setHealth(0, 'down');
+  assert.equal(it.log.lines.length, 0);
+  it.standings.setHealth(1, 'down');
+  it.standings.setHealth(2, 'unreachable');
+  it.standings.setHealth(0, 'up');
+  assert.deepEqual(it.log.lines, [
+    'warn api: only 1 of 3 instances look well; requests go to all of them',
+    'info api: 1 of 2 instances look well; requests go to these',
+  ]);
+});

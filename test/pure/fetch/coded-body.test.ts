@@ -95,6 +95,7 @@ function fetched(kept: boolean): Fetched {
     waiting: 0,
     instance: null,
     tries: 1,
+    queueMs: 0,
     startedMs: 0,
     headMs: 1,
     wait: () => {},
