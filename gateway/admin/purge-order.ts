@@ -2,6 +2,7 @@
 // not known here.
 
 import { LIMITS } from '../tables/limits.ts';
+import { readObject } from './json-body.ts';
 
 export interface PurgeOrder {
   readonly kind: 'url' | 'prefix' | 'tag' | 'all';
@@ -31,15 +32,9 @@ const EXAMPLE = '{"tag": "catalog", "soft": true}';
 
 /** Reads an order: { url | prefix | tag | all: true, soft?, host? }; url and tag may be lists. */
 export function parsePurgeOrder(body: string): { readonly order: PurgeOrder } | { readonly problem: string } {
-  let written: unknown;
-  try {
-    written = JSON.parse(body);
-  } catch {
-    return { problem: `The body must be JSON such as ${EXAMPLE}` };
-  }
-  if (typeof written !== 'object' || written === null || Array.isArray(written))
-    return { problem: `The body must be an object such as ${EXAMPLE}` };
-  const members = new Map(Object.entries(written));
+  const read = readObject(body, EXAMPLE);
+  if ('problem' in read) return read;
+  const { members } = read;
   for (const name of members.keys()) {
     if (!MEMBERS.has(name))
       return { problem: `There is no member ${JSON.stringify(name)}, only ${[...MEMBERS].join(', ')}` };

@@ -3,6 +3,7 @@
 
 import { parseServer } from '../config/addresses.ts';
 import type { ServerAddress } from '../config/config.ts';
+import { readObject } from './json-body.ts';
 
 export type UpstreamOrder =
   /** drain: no new clients. disable: nothing at all. enable: like any other. */
@@ -34,15 +35,9 @@ const MOST_WEIGHT = 1000;
 
 /** Reads an order. */
 export function parseUpstreamOrder(body: string): { readonly order: UpstreamOrder } | { readonly problem: string } {
-  let written: unknown;
-  try {
-    written = JSON.parse(body);
-  } catch {
-    return { problem: `The body must be JSON such as ${EXAMPLE}` };
-  }
-  if (typeof written !== 'object' || written === null || Array.isArray(written))
-    return { problem: `The body must be an object such as ${EXAMPLE}` };
-  const members = new Map<string, unknown>(Object.entries(written));
+  const read = readObject(body, EXAMPLE);
+  if ('problem' in read) return read;
+  const { members } = read;
   const kind = members.get('order');
   if (typeof kind !== 'string' || !Object.hasOwn(MEMBERS, kind))
     return { problem: `order must be one of ${Object.keys(MEMBERS).join(', ')}` };

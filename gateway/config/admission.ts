@@ -3,31 +3,23 @@
 import * as z from 'zod';
 import { addressProblem } from '../http/address.ts';
 import type { IpConfig, RateKey, RateLimitConfig } from './config.ts';
-import { type Parsed, parsed, refused } from './parsed.ts';
+import { parsed, refused } from './parsed.ts';
 import { forms, scalar, whole } from './scalars.ts';
+import { readSource } from './source.ts';
 import { parseRate, RATE_PATTERN, type Rate } from './units.ts';
-
-/** A token of RFC 9110 5.6.2. */
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 
 const rate = (): z.ZodType<Rate, unknown> =>
   scalar(parseRate, { type: 'string', pattern: RATE_PATTERN, 'x-type': 'rate' });
-
-function readKey(input: unknown): Parsed<RateKey> {
-  const advice = 'must be ip, route, "header:NAME" or "cookie:NAME"';
-  if (typeof input !== 'string') return refused('wrong-type', advice);
-  if (input === 'ip' || input === 'route') return parsed({ by: input, name: '' });
-  const [by = '', name = ''] = input.split(/:(.*)/s);
-  if ((by !== 'header' && by !== 'cookie') || !TOKEN.test(name)) return refused('bad-value', advice);
-  return parsed({ by, name: by === 'header' ? name.toLowerCase() : name });
-}
 
 /** As many as come in a second, and one at least: who asks for 100/s loads a page at once now and then. */
 const usualBurst = ({ count, perMs }: Rate): number => Math.max(1, Math.round((count * 1000) / perMs));
 
 const long = z
   .strictObject({
-    key: scalar(readKey, { type: 'string', 'x-type': 'ip | route | header:NAME | cookie:NAME' })
+    key: scalar<RateKey>((input) => readSource(input, ['ip', 'route']), {
+      type: 'string',
+      'x-type': 'ip | route | header:NAME | cookie:NAME',
+    })
       .prefault('ip')
       .describe(
         'Whose requests count together: ip (IPv6 by /64), route (all of them), or the value of a field or cookie; who sends none counts by ip.',

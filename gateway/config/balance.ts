@@ -2,27 +2,19 @@
 
 import * as z from 'zod';
 import type { AffinitySource, BalanceConfig } from './config.ts';
-import { type Parsed, parsed, refused } from './parsed.ts';
 import { forms, scalar, text, word } from './scalars.ts';
+import { readSource, TOKEN } from './source.ts';
 
 const PLAIN = ['p2c', 'round_robin', 'least_requests', 'random'] as const;
-/** A token of RFC 9110 5.6.2, as field and cookie names are. */
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
-
-function readSource(input: unknown): Parsed<AffinitySource> {
-  const advice = 'must be ip, path, "header:NAME" or "cookie:NAME"';
-  if (typeof input !== 'string') return refused('wrong-type', advice);
-  if (input === 'ip' || input === 'path') return parsed({ by: input, name: '' });
-  const [by = '', name = ''] = input.split(/:(.*)/s);
-  if ((by !== 'header' && by !== 'cookie') || !TOKEN.test(name)) return refused('bad-value', advice);
-  return parsed({ by, name: by === 'header' ? name.toLowerCase() : name });
-}
 
 const cookieName = text('the name of a cookie', { pattern: TOKEN });
 
 const hashForm = z
   .strictObject({
-    hash: scalar(readSource, { type: 'string', 'x-type': 'ip | path | header:NAME | cookie:NAME' }).describe(
+    hash: scalar<AffinitySource>((input) => readSource(input, ['ip', 'path']), {
+      type: 'string',
+      'x-type': 'ip | path | header:NAME | cookie:NAME',
+    }).describe(
       'What is hashed: requests with the same value go to the same server while it is well and not overloaded. Without it: p2c.',
     ),
   })

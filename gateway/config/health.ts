@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import type { EjectConfig, HealthConfig } from './config.ts';
 import { type Parsed, parsed, refused } from './parsed.ts';
-import { duration, flag, forms, percentage, scalar, text, whole } from './scalars.ts';
+import { duration, flag, forms, orOff, percentage, scalar, text, whole } from './scalars.ts';
 
 function readHealthPath(input: unknown): Parsed<string> {
   const advice = 'must be a path such as /healthz';
@@ -96,12 +96,10 @@ const ejectLong = z
   .transform((written): EjectConfig => ({ errors: written.errors, forMs: written.for, max: written.max }));
 
 /** null = off. */
-export const ejectSchema: z.ZodType<EjectConfig | null, unknown> = forms<EjectConfig | null>('off, or a map', [
-  scalar<EjectConfig | null>(
-    (input) => (input === 'off' || input === false ? parsed(null) : refused('wrong-type', 'must be off or a map')),
-    { const: 'off', 'x-type': 'off' },
-  ),
+export const ejectSchema: z.ZodType<EjectConfig | null, unknown> = orOff<EjectConfig | null>(
+  null,
+  'off or a map',
   ejectLong,
-]).describe(
+).describe(
   'Takes out a server that does worse under real requests than its peers: so many failures in a row, or clearly more of them in 10 s. A fault that all share takes out nobody.',
 );

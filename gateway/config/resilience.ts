@@ -3,16 +3,7 @@
 import * as z from 'zod';
 import type { BreakerConfig, HedgeConfig, QueueConfig, RetryConfig, RetryOn } from './config.ts';
 import { type Parsed, parsed, refused } from './parsed.ts';
-import { duration, forms, percentage, scalar, whole } from './scalars.ts';
-
-/** A value, or the word off. */
-function orOff<T>(off: T, expectation: string, long: z.ZodType<T, unknown>): z.ZodType<T, unknown> {
-  const word = scalar<T>(
-    (input) => (input === 'off' || input === false ? parsed(off) : refused('wrong-type', `must be ${expectation}`)),
-    { const: 'off', 'x-type': 'off' },
-  );
-  return forms<T>(expectation, [word, long]);
-}
+import { duration, orOff, percentage, scalar, whole } from './scalars.ts';
 
 const REASONS: readonly RetryOn[] = ['connect', 'reset', 'timeout'];
 // 429 and 5xx that say "not now" or "not here"; never what says something about the request itself.

@@ -49,6 +49,15 @@ export function forms<T>(
   return z.union([...options], { error: () => `must be ${expectation}` });
 }
 
+/** The long form of a value, or the word off (false means the same) for `off`. */
+export function orOff<T>(off: T, expectation: string, long: z.ZodType<T, unknown>): z.ZodType<T, unknown> {
+  const word = scalar<T>((input) => (isOff(input) ? parsed(off) : refused('wrong-type', `must be ${expectation}`)), {
+    const: 'off',
+    'x-type': 'off',
+  });
+  return forms<T>(expectation, [word, long]);
+}
+
 /** A map whose names have a grammar of their own, as pairs in the order of the file. */
 export function named<T>(
   readName: (input: unknown) => Parsed<string>,
