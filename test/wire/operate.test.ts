@@ -34,7 +34,7 @@ workers: 2
 cache: { default: off }
 upstreams:
   api: { servers: ["${one.url}", "${two.url}"], balance: round_robin, slow_start: off }
-  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off }
+  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off, balance: round_robin }
 routes:
   - { match: "/own", upstream: own }
   - { match: "/*", upstream: api }
@@ -81,7 +81,7 @@ test('the table says how every instance is', async () => {
   assert.match(text, /^api: round_robin, 0 active, 0 waiting, 0 retrying$/m);
   assert.match(text, /instance +state +for +weight +in flight +ewma +ok +ejected +why/);
   assert.match(text, new RegExp(`${idOf(one)} +unknown +\\d+ \\w+ +1 +0 +[\\d.]+ ms +100 % of \\d+ +0$`, 'm'));
-  assert.match(text, /^own: p2c/m);
+  assert.match(text, /^own: round_robin/m);
   assert.match(text, /own\/#3 +(up|unknown)/);
   const json = JSON.parse((await sluice('--json')).text);
   assert.equal(json.upstreams[0].instances.length, 2);
@@ -104,7 +104,7 @@ workers: 2
 cache: { default: off }
 upstreams:
   api: { servers: ["${one.url}", "${two.url}"], balance: round_robin, slow_start: off }
-  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off }
+  own: { command: "node app.cjs {socket}", instances: 3, stop_grace: 5s, slow_start: off, balance: round_robin }
 routes:
   - { match: "/own", upstream: own }
   - { match: "/new", upstream: api }
