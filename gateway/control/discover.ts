@@ -33,35 +33,49 @@ interface Followed {
   readonly text: string;
   discovery: Discovery;
   timer: NodeJS.Timeout | null;
+  /** Settles with the first answer, whatever it is. */
   readonly first: Promise<void>;
+  /** Asks once. */
+  round: () => Promise<void>;
 }
 
 export function createDiscoverer(options: DiscoverOptions): Discoverer {
   const { log, rnd } = options;
   let followed = new Map<string, Followed>();
+  /** Those of the config before: it stays if the new one is refused. */
+  let previous = new Map<string, Followed>();
   let stopped = false;
 
   function follow(upstream: string, config: ResolveConfig, text: string): Followed {
     const done = Promise.withResolvers<void>();
-    const one: Followed = { upstream, config, text, discovery: NOTHING_FOUND, timer: null, first: done.promise };
+    const one: Followed = {
+      upstream,
+      config,
+      text,
+      discovery: NOTHING_FOUND,
+      timer: null,
+      first: done.promise,
+      round: () => Promise.resolve(),
+    };
     const resolver = new Resolver({ timeout: QUERY_MS, tries: 2 });
     if (config.nameservers.length > 0) resolver.setServers(config.nameservers);
-    const round = async (isFirst: boolean): Promise<void> => {
+    let isFirst = true;
+    one.round = async () => {
       const answer = await ask(resolver, config);
-      if (stopped || followed.get(upstream) !== one) return done.resolve();
-      take(one, answer, isFirst, round);
+      if (!stopped && followed.get(upstream) === one) take(one, answer, isFirst);
+      isFirst = false;
       done.resolve();
     };
     // Later: `followed` must know it.
-    queueMicrotask(() => void round(true));
+    queueMicrotask(() => void one.round());
     return one;
   }
 
-  function take(one: Followed, answer: DnsAnswer, isFirst: boolean, round: (isFirst: boolean) => Promise<void>): void {
+  function take(one: Followed, answer: DnsAnswer, isFirst: boolean): void {
     const before = one.discovery;
     const step = discover(before, answer, one.config, rnd());
     one.discovery = step.discovery;
-    one.timer = setTimeout(() => void round(false), step.waitMs);
+    one.timer = setTimeout(() => void one.round(), step.waitMs);
     one.timer.unref();
     const facts = { event: 'discovery', upstream: one.upstream, name: one.config.host };
     const { servers, failures } = step.discovery;
@@ -89,11 +103,19 @@ export function createDiscoverer(options: DiscoverOptions): Discoverer {
       for (const { name, resolve } of upstreams) {
         if (resolve === null) continue;
         const text = JSON.stringify(resolve);
-        const old = followed.get(name);
-        next.set(name, old?.text === text ? old : follow(name, resolve, text));
+        const old = [followed.get(name), previous.get(name)].find((one) => one?.text === text);
+        next.set(name, old ?? follow(name, resolve, text));
       }
-      for (const [name, one] of followed) if (next.get(name) !== one && one.timer !== null) clearTimeout(one.timer);
+      for (const [name, one] of followed) {
+        if (next.get(name) === one) continue;
+        if (one.timer !== null) clearTimeout(one.timer);
+        one.timer = null;
+      }
+      const before = followed;
       followed = next;
+      // One that rested goes on.
+      for (const [name, one] of next) if (before.get(name) !== one && one === previous.get(name)) void one.round();
+      previous = before;
       const late = Promise.withResolvers<void>();
       const timer = setTimeout(late.resolve, FIRST_MS);
       await Promise.race([Promise.all([...next.values()].map((one) => one.first)), late.promise]);

@@ -82,7 +82,6 @@ export function createEjector(options: EjectorOptions): Ejector {
     const forMs = ejectionMs(config, one.times);
     const goodBefore = options.prober.health(id)?.good ?? 0;
     one.out = { untilMs: nowMs + forMs, isUnreachable, goodBefore };
-    vitals.addSum(one.slot, 0, 'ejections');
     standings.eject(id, `for ${forMs / 1000} s: ${why}`);
   }
 

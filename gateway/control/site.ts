@@ -95,6 +95,13 @@ export function createSite(options: SiteOptions): Site {
   const changes = createServerChanges();
 
   async function apply(config: Config): Promise<ApplyOutcome> {
+    const outcome = await applyOnce(config);
+    // The names of the config that stays are followed again.
+    if (!outcome.ok && served !== null) await options.discoverer.prepare(served.base.upstreams);
+    return outcome;
+  }
+
+  async function applyOnce(config: Config): Promise<ApplyOutcome> {
     const claimed = await options.addresses.claim(config.listen);
     if (!claimed.ok) return claimed;
     const certificates = await certificatesFor(config.tls, config.listen.https.length > 0, options.now(), log);

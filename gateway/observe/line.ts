@@ -44,6 +44,7 @@ function jsonWith(record: AccessRecord, quotedTarget: string, most: number): str
   if (record.tries > 0) line += `,"tries":${record.tries}`;
   line += `,"duration_ms":${tenths(record.durationMs)}`;
   if (record.upstreamMs >= 0) line += `,"upstream_ms":${tenths(record.upstreamMs)}`;
+  if (record.queueMs > 0) line += `,"queue_ms":${tenths(record.queueMs)}`;
   line += `,"bytes_in":${record.bytesIn},"bytes_out":${record.bytesOut},"complete":${record.complete}}\n`;
   return line;
 }

@@ -23,6 +23,8 @@ export interface AccessRecord {
   readonly durationMs: number;
   /** Until the upstream's head, -1 = no upstream. */
   readonly upstreamMs: number;
+  /** Part of it that was spent waiting for an instance. */
+  readonly queueMs: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
   /** Whether the client got the whole answer. */

@@ -208,7 +208,7 @@ export class Exchange implements Waiter {
       // The address is for those only who have shown the admin token.
       instance: this.explains ? id : (places.get(id) ?? ''),
       upstreamMs: this.#upstreamMs(),
-      queueMs: this.follows ? 0 : (this.fetch?.queueMs ?? 0),
+      queueMs: this.#queueMs(),
       tries: this.#tries(),
       totalMs: Math.max(0, nowMs - this.downstream.receivedMs),
     };
@@ -298,6 +298,11 @@ export class Exchange implements Waiter {
     return this.follows ? 0 : (this.fetch?.tries ?? 0);
   }
 
+  /** How long its own fetch waited for an instance. */
+  #queueMs(): number {
+    return this.follows ? 0 : (this.fetch?.queueMs ?? 0);
+  }
+
   /** How long the upstream took for the head; -1 = none came. */
   #upstreamMs(): number {
     const { fetch } = this;
@@ -349,6 +354,7 @@ export class Exchange implements Waiter {
       tries: this.#tries(),
       durationMs: Math.max(0, nowMs - downstream.receivedMs),
       upstreamMs: this.#upstreamMs(),
+      queueMs: this.#queueMs(),
       bytesIn,
       bytesOut,
       complete: this.#clean,

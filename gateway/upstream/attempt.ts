@@ -6,6 +6,7 @@ import type { Dispatcher } from 'undici';
 import { keepAliveSeconds } from '../balance/idle.ts';
 import type { Sample } from '../balance/latency.ts';
 import { isIdempotent } from '../balance/retry.ts';
+import { isEventStream } from '../http/event-stream.ts';
 import { type Fields, fieldOf, hasField, joinedField } from '../http/fields.ts';
 import { stripHopByHop } from '../http/hop.ts';
 import { transferCoding } from '../http/transfer-coding.ts';
@@ -432,9 +433,4 @@ function raise(bug: unknown): void {
 
 function poolGone(error: Error): boolean {
   return 'code' in error && (error.code === 'UND_ERR_CLOSED' || error.code === 'UND_ERR_DESTROYED');
-}
-
-function isEventStream(fields: Fields): boolean {
-  const type = fieldOf(fields, 'content-type');
-  return type !== undefined && /^text\/event-stream\s*(;|$)/i.test(type);
 }

@@ -153,10 +153,8 @@ export class NamedUpstream implements Upstream {
   }
 
   takeHedge(): boolean {
-    const { vitals, slot, workerRow, load } = this.#options;
-    if (load.room.waiting > 0 || !takeOut(load.hedges)) return false;
-    vitals.addSum(slot, workerRow, 'hedges');
-    return true;
+    const { load } = this.#options;
+    return load.room.waiting === 0 && takeOut(load.hedges);
   }
 
   /** Requests that all that are well may have at once. */

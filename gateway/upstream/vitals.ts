@@ -25,8 +25,8 @@ const GAUGES = { inflight: 0, connections: 1, tunnels: 2, waiting: 3, retrying: 
 const GAUGE_WORDS = 5;
 
 /** What happened so far; goes on when a worker is replaced. They wrap: take differences by `since`. */
-const SUMS = { ok: 5, errors: 6, failures: 7, requests: 8, failed: 9, hedges: 10, ejections: 11 } as const;
-const OWN_WORDS = 12;
+const SUMS = { ok: 5, errors: 6, failures: 7, requests: 8, failed: 9 } as const;
+const OWN_WORDS = 10;
 
 export type Gauge = keyof typeof GAUGES;
 export type Sum = keyof typeof SUMS;

@@ -108,6 +108,26 @@ test('a name that is not there: the gateway starts all the same, says so, and se
   assert.equal(await who(gateway), '127.0.0.4');
 });
 
+test('a reload that is refused leaves the servers that were found', async () => {
+  dns.set({ 'api.test': { a: ['127.0.0.2'] } });
+  const config = (listen: string, name: string): string => `
+workers: 1
+listen: { http: ["${listen}"], https: [] }
+cache: { default: off }
+upstreams:
+  api: { resolve: { dns: "http://${name}:${port}", nameservers: ["${dns.address}"] } }
+routes: [{ match: "/*", upstream: api }]
+`;
+  await using gateway = await startGateway({ config: config('127.0.0.1:0', 'api.test') });
+  assert.equal(await who(gateway), '127.0.0.2');
+  // An address that is taken: found out after the file was read.
+  const line = await gateway.reload(config(`127.0.0.2:${port}`, 'other.test'));
+  assert.equal(line.ok, false);
+  dns.set({ 'api.test': { a: ['127.0.0.2', '127.0.0.3'] } });
+  await gateway.waitForLog(({ event, came }) => event === 'discovery' && String(came).includes('127.0.0.3'));
+  while ((await who(gateway, 20)) !== '127.0.0.2 127.0.0.3');
+});
+
 test('SRV: ports, weights and priorities from the records', async () => {
   dns.set({
     '_api._tcp.test': { srv: [`0 5 ${port} a.test`, `0 5 ${port} b.test`, `9 1 ${port} c.test`] },

@@ -153,7 +153,7 @@ test('ejection: at the fifth failure, for its time, slowly back; the second time
   fail(5);
   tick(250);
   assert.match(it.log.lines.at(-1) ?? '', /api\/a is ejected: for 20 s/);
-  assert.equal(it.vitals.sum(0, 2, 'ejections'), 2);
+  assert.equal(it.standings.of('api/a')?.ejections, 2);
   // A reload without ejection lets it go.
   ejector.apply([upstreamConfig()]);
   tick(1);

@@ -28,6 +28,7 @@ const RECORD: AccessRecord = {
   tries: 0,
   durationMs: 1,
   upstreamMs: -1,
+  queueMs: 0,
   bytesIn: 0,
   bytesOut: 5,
   complete: true,

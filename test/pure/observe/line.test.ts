@@ -22,6 +22,7 @@ const RECORD: AccessRecord = {
   tries: 2,
   durationMs: 12.3456,
   upstreamMs: 10.04,
+  queueMs: 0,
   bytesIn: 0,
   bytesOut: 12_345,
   complete: true,
