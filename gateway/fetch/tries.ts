@@ -52,7 +52,8 @@ interface Try {
 const LEAST_LEFT_MS = 10;
 /** So long an instance's Retry-After is waited for where there is no other. */
 const MOST_RETRY_AFTER_MS = 1000;
-const SAME_AGAIN: ReadonlySet<Failure['word']> = new Set(['reset', 'connect', 'connect-timeout']);
+/** What the same instance may be asked again for, a moment later; a time-out took long enough already. */
+const SAME_AGAIN: ReadonlySet<Failure['word']> = new Set(['reset', 'connect']);
 
 export class Tries {
   /** The one whose answer it is, or the last that was tried. */

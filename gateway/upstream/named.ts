@@ -40,6 +40,8 @@ const ENOUGH_HEADS = 50;
 const LEAST_HEDGE_MS = 5;
 /** How much of one request's time counts for the mean. */
 const SMOOTHING = 0.1;
+/** The first one may be anything. */
+const FIRST_SERVICE_MS = 1000;
 /** Two workers may want the last permit at the same time; then both look again. */
 const PICKS = 3;
 
@@ -49,7 +51,10 @@ export function newLoad(room: WaitingRoom, nowMs: number): Load {
 
 /** A request is over: it kept its server busy for so long. */
 export function noteService(load: Load, tookMs: number): void {
-  load.serviceMs = load.serviceMs === 0 ? tookMs : load.serviceMs + (tookMs - load.serviceMs) * SMOOTHING;
+  const { serviceMs } = load;
+  if (serviceMs === 0) load.serviceMs = Math.min(tookMs, FIRST_SERVICE_MS);
+  // An event stream of an hour says nothing about how soon a place becomes free.
+  else load.serviceMs += (Math.min(tookMs, serviceMs * 4 + 100) - serviceMs) * SMOOTHING;
 }
 
 export class NamedUpstream implements Upstream {
