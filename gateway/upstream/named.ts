@@ -21,6 +21,8 @@ export interface Load {
   readonly hedges: HedgeAccount;
   /** How long one request keeps a server busy, ms, smoothed; 0 = not known. */
   serviceMs: number;
+  /** The servers as the newest config has them: what waits or is tried again goes to these, whenever it began. */
+  members: readonly ServerPool[];
 }
 
 export interface NamedOptions {
@@ -28,7 +30,6 @@ export interface NamedOptions {
   readonly workers: number;
   readonly workerRow: number;
   readonly config: UpstreamConfig;
-  readonly members: readonly ServerPool[];
   readonly load: Load;
   /** Its row in the vitals table. */
   readonly slot: number;
@@ -46,7 +47,7 @@ const FIRST_SERVICE_MS = 1000;
 const PICKS = 3;
 
 export function newLoad(room: WaitingRoom, nowMs: number): Load {
-  return { room, heads: newQuantile(nowMs), hedges: newHedgeAccount(), serviceMs: 0 };
+  return { room, heads: newQuantile(nowMs), hedges: newHedgeAccount(), serviceMs: 0, members: [] };
 }
 
 /** A request is over: it kept its server busy for so long. */
@@ -74,7 +75,8 @@ export class NamedUpstream implements Upstream {
   }
 
   pick({ tried, affinity, nowMs, rnd, isTunnel }: Ask): Instance | Nobody {
-    const { members, config } = this.#options;
+    const { load, config } = this.#options;
+    const { members } = load;
     const anyLoad = isTunnel === true;
     const ask = { tried, affinity, nowMs, rnd, anyLoad, slowStartMs: config.slowStartMs };
     for (let i = 0; i < PICKS; i++) {
@@ -149,8 +151,8 @@ export class NamedUpstream implements Upstream {
   }
 
   hedgeAfterMs(nowMs: number): number | null {
-    const { config, load, members } = this.#options;
-    if (config.hedge === null || members.length < 2) return null;
+    const { config, load } = this.#options;
+    if (config.hedge === null || load.members.length < 2) return null;
     // Old times fade as new ones come; where none came for long there is nothing to go by.
     if (nowMs - load.heads.halvedMs > 60_000) return null;
     const afterMs = valueAt(load.heads, config.hedge.at, ENOUGH_HEADS);
@@ -164,9 +166,9 @@ export class NamedUpstream implements Upstream {
 
   /** Requests that all that are well may have at once. */
   #permits(): number {
-    const { members, vitals, config } = this.#options;
+    const { load, vitals, config } = this.#options;
     let permits = 0;
-    for (const member of members) {
+    for (const member of load.members) {
       if (member.standing !== 'good') continue;
       const limit = vitals.limit(member.slot);
       permits += limit > 0 ? Math.min(limit, config.connections) : config.connections;

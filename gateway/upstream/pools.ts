@@ -71,7 +71,8 @@ export function createPools(options: PoolSetOptions): PoolSet {
           next.set(key, pool);
           members.push(pool);
         }
-        named.set(config.name, new NamedUpstream({ ...options, config, members, load, slot }));
+        load.members = members;
+        named.set(config.name, new NamedUpstream({ ...options, config, load, slot }));
       }
       for (const [key, pool] of pools) if (!next.has(key)) retire(pool);
       pools = next;

@@ -153,6 +153,27 @@ test('a client that leaves makes room for the next one', async () => {
   assert.equal((await next).status, 200);
 });
 
+test('who waits over a reload that makes other connections gets its answer from these', async () => {
+  const config = (connections: number): string => `
+workers: 1
+cache: { default: off }
+upstreams:
+  one: { servers: ["${origin.url}"], concurrency: 1, connections: ${connections}, queue: { max: 9, wait: 30s } }
+routes: [{ match: "/*", upstream: one }]
+`;
+  await using single = await startGateway({ config: config(8) });
+  const send = (path: string): Promise<Answer> => call({ port: single.http, path, method: 'POST' });
+  const first = send('/first');
+  await arrived(1);
+  const second = send('/second');
+  await waiting(1, 'one', single.adminPort);
+  assert.equal((await single.reload(config(9))).ok, true);
+  assert.equal(await release(), '/first');
+  await arrived(2);
+  assert.equal(await release(), '/second');
+  for (const answer of [first, second]) assert.equal((await answer).status, 200);
+});
+
 test('one worker: higher priorities go first, and in a full queue the lowest makes room', async () => {
   await using single = await startGateway({
     config: `
