@@ -6,6 +6,7 @@ import type { Config, RouteConfig } from '../config/config.ts';
 import { type AdmitHead, admit } from '../guard/admit.ts';
 import type { AddressList } from '../http/address.ts';
 import { parseRequestCacheControl } from '../http/cache-control.ts';
+import { withoutCookie } from '../http/cookies.ts';
 import type { RequestHead } from '../http/request.ts';
 import { contentKey, isKeyedByContent } from '../policy/content-key.ts';
 import type { StoredHead } from '../policy/facts.ts';
@@ -83,9 +84,8 @@ export function explainRequest(view: ExplainView, head: AdmitHead, nowMs: number
     const named = { method: head.method, url: head.target };
     return { request: named, ...nothing(null), verdict: { cache: 'error', ...whyOf(admitted.error) } };
   }
-  const { request } = admitted;
-  const named = { method: request.method, url: urlOf(request) };
-  const matched = matchRoute(view.routes, request);
+  const named = { method: admitted.request.method, url: urlOf(admitted.request) };
+  const matched = matchRoute(view.routes, admitted.request);
   if (matched.found === null) {
     const word = matched.allow === null ? 'no-route' : 'method-not-allowed';
     return { request: named, ...nothing(null), verdict: { cache: 'error', ...whyOf(word) } };
@@ -93,6 +93,7 @@ export function explainRequest(view: ExplainView, head: AdmitHead, nowMs: number
   const route = matched.found;
   const base = { request: named, ...nothing(route) };
   if (route.action.kind !== 'upstream') return { ...base, verdict: { cache: 'none' } };
+  const request = withoutStickyCookie(view.config, route, admitted.request);
   const may = mayLookUp(request, route.cache);
   if (!may.look) return { ...base, verdict: { cache: 'bypass', ...whyOf(may.reason) } };
   // The body of a request that is not made is empty.
@@ -100,6 +101,16 @@ export function explainRequest(view: ExplainView, head: AdmitHead, nowMs: number
   const key = cacheKey(request, route.cache, content);
   if (key === null) return { ...base, verdict: { cache: 'bypass', ...whyOf('key-too-long') } };
   return { ...base, key, ...explainKey(view, route, request, key, nowMs) };
+}
+
+/** The gateway's own cookie names nobody (request/affinity.ts). */
+function withoutStickyCookie(config: Config, { action }: RouteConfig, request: RequestHead): RequestHead {
+  let { fields } = request;
+  for (const { name, balance } of config.upstreams) {
+    const isAsked = action.kind === 'upstream' && action.split.some(({ upstream }) => upstream === name);
+    if (isAsked && balance.policy === 'sticky') fields = withoutCookie(fields, balance.cookie);
+  }
+  return { ...request, fields };
 }
 
 function explainKey(

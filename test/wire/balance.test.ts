@@ -1,21 +1,25 @@
 // Which instance gets a request, as clients and instances see it: hashed values, sticky cookies, backups, priorities.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Answer, type Call, call } from '../helpers/client.ts';
 import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type Origin, type OriginRequest, startOrigin } from '../helpers/origin.ts';
+
+/** What the API says about caching; of "plain" nothing. */
+function cacheControl(target: string): Readonly<Record<string, string>> {
+  if (target.includes('plain')) return {};
+  return { 'cache-control': target.includes('cached') ? 'max-age=60' : 'no-store' };
+}
 
 let origins: Origin[];
 let gateway: Gateway;
 
 before(async () => {
   origins = await Promise.all(
-    [0, 1, 2].map((at) =>
-      startOrigin((request, reply) =>
-        reply.send(200, { 'cache-control': request.target.includes('cached') ? 'max-age=60' : 'no-store' }, String(at)),
-      ),
-    ),
+    [0, 1, 2].map((at) => startOrigin((request, reply) => reply.send(200, cacheControl(request.target), String(at)))),
   );
   const urls = origins.map(({ url }) => `"${url}"`);
   gateway = await startGateway({
@@ -34,6 +38,7 @@ routes:
   - { match: "/paths/*", upstream: paths }
   - { match: "/ips/*", upstream: ips }
   - { match: "/bound/*", upstream: bound, cache: auto }
+  - { match: "/bound/plain", upstream: bound, cache: 60s }
   - { match: "/backed/*", upstream: backed }
 `,
   });
@@ -106,6 +111,24 @@ test('sticky: what is stored is for all: it carries no cookie, and the cookie ke
   const hit = await ask('/bound/cached', { headers: { cookie: `lb=${'B'.repeat(22)}` } });
   assert.match(String(hit.headers['cache-status']), /hit/);
   assert.equal(hit.headers['set-cookie'], undefined);
+});
+
+test('sticky: `sluice explain` does not take the cookie for a person’s', async () => {
+  const ask = async (cookie: string): Promise<string> => {
+    const token = readFileSync(join(gateway.folder, 'certs/admin.token'), 'utf8').trim();
+    const body = JSON.stringify({
+      method: 'GET',
+      url: `http://127.0.0.1:${gateway.http}/bound/plain`,
+      headers: [['cookie', cookie]],
+    });
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const answer = await call({ port: gateway.adminPort, path: '/api/explain', method: 'POST', headers, body });
+    assert.equal(answer.status, 200, answer.body);
+    return JSON.parse(answer.body).verdict.cache;
+  };
+  await call({ port: gateway.http, path: '/bound/plain' });
+  assert.equal(await ask(`lb=${'C'.repeat(22)}`), 'hit');
+  assert.notEqual(await ask('sid=7'), 'hit');
 });
 
 test('a backup takes requests only while the others may not', async () => {
