@@ -83,6 +83,7 @@ export function createOperator(options: OperatorOptions): Operator {
       log.info(`${id} is restarted (${at + 1} of ${states.length})`, { event: 'restart', upstream, instance: id });
       const runs = await managed.restart(at, UP_WITHIN_MS);
       if (wasEnabled) takeIn(id);
+      else standings.setOperator(id, standing.operator);
       const isBack =
         runs && (!wasEnabled || (await until(() => isUsable(standings.of(id)?.state ?? 'down'), UP_WITHIN_MS)));
       if (!isBack) {
