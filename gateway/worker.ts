@@ -119,6 +119,7 @@ let droppedCounted = 0;
 
 const edge = createEdge({
   reusePort: birth.reusePort,
+  lane: birth.lane,
   onExchange(downstream) {
     if (runtime === null) downstream.abort();
     else acceptExchange(runtime, downstream, null);

@@ -50,6 +50,6 @@ export function addProxy(program: Command, host: Host, finish: Finish): void {
         finish(EXIT.usage);
         return;
       }
-      finish(await runOn(async () => made, '', false, host));
+      finish(await runOn(async () => made, '', { traceStates: false, lane: true }, host));
     });
 }

@@ -25,8 +25,9 @@ export function addRun(program: Command, host: Host, finish: Finish): void {
     .description('Run the gateway on a configuration file.')
     .option('-c, --config <file>', 'configuration ($SLUICE_CONFIG, ./gateway.yaml, /etc/sluice/gateway.yaml)')
     .addOption(new Option('--trace <what>', 'print what happens inside').choices(['states']))
+    .option('--no-lane', "answer every HTTP/1.1 request through Node's own parser (slower; to find faults)")
     .addHelpText('after', EXAMPLES)
-    .action(async (options: { readonly config?: string; readonly trace?: string }) => {
+    .action(async (options: { readonly config?: string; readonly trace?: string; readonly lane: boolean }) => {
       const found = await findConfig(options.config, host);
       if ('problem' in found) {
         host.writeError(`sluice: ${found.problem}`);
@@ -35,7 +36,12 @@ export function addRun(program: Command, host: Host, finish: Finish): void {
       }
       const { path } = found;
       finish(
-        await runOn(() => loadWithRoutes(path, host), resolve(host.folder, path), options.trace === 'states', host),
+        await runOn(
+          () => loadWithRoutes(path, host),
+          resolve(host.folder, path),
+          { traceStates: options.trace === 'states', lane: options.lane },
+          host,
+        ),
       );
     });
 }
@@ -44,7 +50,7 @@ export function addRun(program: Command, host: Host, finish: Finish): void {
 export async function runOn(
   load: () => Promise<LoadResult>,
   file: string,
-  traceStates: boolean,
+  how: Pick<RunOptions, 'traceStates' | 'lane'>,
   host: Host,
 ): Promise<number> {
   const { runGateway } = await import('../control/run.ts');
@@ -61,7 +67,7 @@ export async function runOn(
     stdoutFd: host.stdoutFd,
     stderrFd: host.stderrFd,
     colour: wantsColour(host.env, host.stdoutIsTerminal),
-    traceStates,
+    ...how,
     kill: host.kill,
     writeOut: host.writeOut,
     writeError: host.writeError,

@@ -28,6 +28,7 @@ export interface WorkerBirth {
   readonly terminal: boolean;
   readonly colour: boolean;
   readonly traceStates: boolean;
+  readonly lane: boolean;
   readonly reusePort: boolean;
 }
 

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly stderrFd: number;
   readonly colour: boolean;
   readonly traceStates: boolean;
+  /** The express lane is open (edge/http1.ts). */
+  readonly lane: boolean;
   /** process.kill, for process groups of managed upstreams. */
   readonly kill: ManagedOptions['kill'];
   readonly writeOut: (text: string) => void;

@@ -150,6 +150,7 @@ class Gateway {
         terminal: options.stdoutIsTerminal,
         colour: options.colour,
         traceStates: options.traceStates,
+        lane: options.lane,
         reusePort: this.#workerCount > 1,
       },
       log,

@@ -9,19 +9,10 @@ import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { BodyWatch, RequestBody } from './body.ts';
 import type { Connection } from './connection.ts';
 import { refusalBody, refusalFields } from './refusal.ts';
+import { FRAMING } from './response-head.ts';
 
 /** A body is handed to the socket in pieces of this size, so that a slow reader's progress can be seen. */
 const SLICE_BYTES = 65_536;
-
-// Framing is ours alone: a field of these names from an upstream would contradict it.
-const FRAMING: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-]);
 
 /** Node's response with its way back, so that one function per event serves all requests. */
 export class EdgeResponse extends ServerResponse {

@@ -6,9 +6,11 @@ import { createServer, IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type UpgradeVerdict, upgradeVerdict } from '../guard/upgrade.ts';
 import { lowerFields } from '../http/fields.ts';
+import { createFieldMemory, type LaneHead, readLaneHead } from '../http/lane-head.ts';
 import type { ErrorWord } from '../tables/errors.ts';
 import type { Connection, Protocol } from './connection.ts';
 import { EdgeResponse, Http1Exchange, type Http1Owner } from './http1-exchange.ts';
+import { LaneExchange, type LaneOwner } from './lane-exchange.ts';
 import { rawRefusal } from './refusal.ts';
 import type { EdgeContext } from './settings.ts';
 import { Tunnel } from './tunnel.ts';
@@ -91,7 +93,8 @@ export class Http1 {
     const http1 = new Http1Connection(this.#context, connection, nowMs);
     connection.protocol = http1;
     this.#connections.set(connection.socket, http1);
-    this.#server.emit('connection', connection.socket);
+    if (this.#context.lane) http1.openLane(() => this.#server.emit('connection', connection.socket));
+    else this.#server.emit('connection', connection.socket);
   }
 
   /** Stops Node's check of heads. Connections must be gone. */
@@ -112,11 +115,11 @@ interface Waiting {
   readonly verdict: UpgradeVerdict;
 }
 
-class Http1Connection implements Protocol, Http1Owner {
+class Http1Connection implements Protocol, Http1Owner, LaneOwner {
   readonly connection: Connection;
   readonly #context: EdgeContext;
-  #current: Http1Exchange | null = null;
-  readonly #waiting: Waiting[] = [];
+  #current: Http1Exchange | LaneExchange | null = null;
+  readonly #waiting: (Waiting | LaneHead)[] = [];
   /** The request whose bytes come now, or came last. */
   #latest: IncomingMessage | null = null;
   /** Node asked about an Upgrade of the head that comes next. */
@@ -138,6 +141,10 @@ class Http1Connection implements Protocol, Http1Owner {
   #writtenMs = 0;
   #read = 0;
   #readMs = 0;
+  /** In the lane: how the connection leaves it for Node's parser; null = it has left, or never was there. */
+  #leaveLane: (() => void) | null = null;
+  readonly #memory = createFieldMemory();
+  #beginning = false;
 
   constructor(context: EdgeContext, connection: Connection, nowMs: number) {
     this.#context = context;
@@ -161,6 +168,56 @@ class Http1Connection implements Protocol, Http1Owner {
     this.#context.problem(word, `${this.connection.peer} ${detail}`);
   }
 
+  /**
+   * The express lane (DESIGN 3): this connection's bytes come here as long as all that comes are whole requests without a body
+   * that mean the same to everybody. The first byte that is anything else, at the border of a message, goes to Node, and so does
+   * all that follows. `attach` gives the socket to Node.
+   */
+  openLane(attach: () => void): void {
+    const { socket } = this.connection;
+    const onData = (chunk: Buffer): void => this.#laneData(chunk);
+    // These stay when Node takes over: a request of the lane may still be in progress, and those of Node wait behind it.
+    socket.on('data', onData).on('end', () => this.#laneEnd());
+    socket.on('drain', () => this.#inLane()?.drained());
+    socket.on('close', () => this.#inLane()?.over(false));
+    this.#leaveLane = () => {
+      this.#leaveLane = null;
+      socket.off('data', onData);
+      attach();
+    };
+  }
+
+  /** The lane's own request in progress. */
+  #inLane(): LaneExchange | null {
+    return this.#current instanceof LaneExchange ? this.#current : null;
+  }
+
+  /** Takes as many requests as stand in `chunk`, which begins where a message begins; the rest is Node's. */
+  #laneData(chunk: Buffer): void {
+    const { headerBytes } = this.#context.settings.limits;
+    const text = chunk.toString('latin1');
+    let at = 0;
+    while (at < text.length) {
+      if (this.#state === 'closing') return;
+      const head = readLaneHead(text, at, this.#memory);
+      if (head === null || head.end - at >= headerBytes) {
+        this.#leaveLane?.();
+        this.connection.socket.emit('data', at === 0 ? chunk : chunk.subarray(at));
+        return;
+      }
+      at = head.end;
+      if (!this.#take(head)) return;
+    }
+  }
+
+  /** The client ends its side. Whoever still waits for an answer is taken to be gone, as Node takes it. */
+  #laneEnd(): void {
+    if (this.#state === 'closing') return;
+    const lane = this.#inLane();
+    if (lane !== null && !(lane.isHanded && this.#waiting.length === 0)) this.connection.destroy();
+    else if (this.#leaveLane !== null) this.connection.socket.end();
+  }
+
   request(request: IncomingMessage, response: EdgeResponse, expects: boolean): void {
     if (this.#state === 'closing' || this.#failed !== null || this.#stopped) return this.#discard();
     const waiting = { request, response, expects, verdict: this.#verdict ?? 'plain' };
@@ -168,13 +225,19 @@ class Http1Connection implements Protocol, Http1Owner {
     // upgrade is declined (seen in 26.10): nothing behind it can be trusted to be the start of a request.
     if (this.#verdict !== null) this.#stopped = true;
     this.#verdict = null;
+    if (this.#take(waiting)) this.#latest = request;
+  }
+
+  /** Begins a request, or lets it wait for its turn; false, and the connection ends after those before it: too many wait. */
+  #take(waiting: Waiting | LaneHead): boolean {
     if (this.#waiting.length >= PIPELINED) {
       this.#stopped = true;
-      return this.#discard();
+      this.#discard();
+      return false;
     }
-    this.#latest = request;
-    if (this.#current === null) return this.#begin(waiting);
-    this.#waiting.push(waiting);
+    if (this.#current === null) this.#begin(waiting);
+    else this.#waiting.push(waiting);
+    return true;
   }
 
   /** Node asks this for a head with Upgrade: whether it leaves HTTP here. Else it comes as a request at once. */
@@ -222,7 +285,7 @@ class Http1Connection implements Protocol, Http1Owner {
     // A FIN inside a message or behind a malformed one: the client is gone, and so is everything it asked for.
     if (socket.readableEnded && current !== null) return this.connection.destroy();
     this.problem(word, code);
-    if (insideBody && current !== null && this.#waiting.length === 0) {
+    if (insideBody && current instanceof Http1Exchange && this.#waiting.length === 0) {
       current.refuse(word);
       return;
     }
@@ -232,19 +295,36 @@ class Http1Connection implements Protocol, Http1Owner {
   }
 
   finished(exchange: Http1Exchange): void {
+    this.#ended(exchange, false);
+  }
+
+  laneOver(exchange: LaneExchange, closes: boolean): void {
+    this.#ended(exchange, closes);
+  }
+
+  #ended(exchange: Http1Exchange | LaneExchange, closes: boolean): void {
     if (this.#current !== exchange) return;
     this.#current = null;
     this.#context.finished++;
     if (this.connection.socket.destroyed || this.#state === 'closing') return;
-    const next = this.#waiting.shift();
-    if (next !== undefined) {
+    if (closes) return this.#close();
+    // Not one inside the other: answers that are ready at once would pile up on the stack.
+    if (this.#beginning) return;
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
       this.#begin(next);
-    } else if (this.#failed !== null) {
+      if (this.#current !== null || this.#isClosing()) return;
+    }
+    if (this.#failed !== null) {
       this.#refuse(this.#failed);
     } else {
       this.#idleSinceMs = performance.now();
       this.#idleBytes = this.connection.socket.bytesRead;
     }
+  }
+
+  /** Asked anew after a call that may have changed it. */
+  #isClosing(): boolean {
+    return this.#state === 'closing';
   }
 
   sweep(nowMs: number): void {
@@ -271,8 +351,10 @@ class Http1Connection implements Protocol, Http1Owner {
     if (idle && this.#requests > 0) this.connection.destroy();
   }
 
-  #begin({ request, response, expects, verdict }: Waiting): void {
+  #begin(waiting: Waiting | LaneHead): void {
     this.#requests++;
+    if ('target' in waiting) return this.#beginInLane(waiting);
+    const { request, response, expects, verdict } = waiting;
     const exchange = new Http1Exchange(this, request, response, expects, clock());
     this.#current = exchange;
     const word = refusalOf(request, verdict);
@@ -287,6 +369,19 @@ class Http1Connection implements Protocol, Http1Owner {
       setImmediate(() => {
         if (exchange.isOpen) this.#context.onExchange(exchange);
       });
+    }
+  }
+
+  #beginInLane(head: LaneHead): void {
+    const exchange = new LaneExchange(this, head, Date.now());
+    this.#current = exchange;
+    this.#beginning = true;
+    this.#context.onExchange(exchange);
+    this.#beginning = false;
+    // Answered at once.
+    if (this.#current === null && !this.#isClosing()) {
+      this.#idleSinceMs = performance.now();
+      this.#idleBytes = this.connection.socket.bytesRead;
     }
   }
 

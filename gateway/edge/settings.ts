@@ -32,6 +32,8 @@ export interface EdgeOptions {
   /** Called with the number of open connections whenever it changes. */
   readonly onConnections: (open: number) => void;
   readonly reusePort: boolean;
+  /** HTTP/1.1 requests that allow it are answered without Node's parser and response objects (the express lane). */
+  readonly lane: boolean;
 }
 
 /** A listening address as it really is. */
@@ -55,6 +57,7 @@ export interface EdgeContext {
   settings: EdgeSettings;
   readonly onExchange: (downstream: Downstream) => void;
   readonly onUpgrade: (upgrade: UpgradeRequest) => void;
+  readonly lane: boolean;
   /** Bounded; may be called as often as peers like. */
   readonly problem: (word: string, detail: string) => void;
   /** Exchanges that came to their end, well or not, since the start. */

@@ -42,6 +42,8 @@ export interface EdgeUnderTest {
 }
 
 export interface EdgeTestOptions {
+  /** The express lane; open unless it is said. */
+  readonly lane?: boolean;
   readonly answer?: (downstream: Downstream, index: number) => void;
   readonly upgrade?: (upgrade: UpgradeRequest) => void;
   readonly limits?: Partial<LimitsConfig>;
@@ -85,6 +87,7 @@ export async function startEdge(options: EdgeTestOptions = {}): Promise<EdgeUnde
     onProblem: (word, detail) => problems.push(`${word} ${detail}`),
     onConnections: () => {},
     reusePort: false,
+    lane: options.lane ?? true,
   });
   const settings = settingsOf(options);
   await edge.prepare(settings);

@@ -78,6 +78,7 @@ function bench(count: number, hungMs?: number): Bench {
       terminal: false,
       colour: false,
       traceStates: false,
+      lane: true,
       reusePort: false,
       ...{ channel },
     },
