@@ -126,7 +126,7 @@ export class Http1Exchange implements Downstream {
     if (!this.#writeHead(status, fields, bodyBytes, close)) return;
     // Node holds the head back for the first bytes of the body; when none come with it, it goes alone.
     queueMicrotask(() => {
-      if (!this.#touched && this.#state === 'open') this.#response.flushHeaders();
+      if (!this.#touched && this.#state === 'open') flushHead(this.#response);
     });
   }
 
@@ -278,6 +278,14 @@ export class Http1Exchange implements Downstream {
 }
 
 const noop = (): void => {};
+
+/**
+ * The head alone, in latin1. Node's own flushHeaders, and its end without a body, write it as UTF-8 (26.10), which makes two bytes of each
+ * byte over 0x7f; what they do is this with another encoding.
+ */
+function flushHead(response: EdgeResponse): void {
+  (response as unknown as { _send(data: string, encoding: 'latin1'): boolean })._send('', 'latin1');
+}
 
 function onFinish(this: EdgeResponse): void {
   this.exchange?.over(true);

@@ -263,6 +263,10 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
   connect(): void {
     const { socket } = this.connection;
     this.#fail('connect-refused');
+    // Nor does Node tell its answer in progress that there is room again.
+    socket.on('drain', () => {
+      if (this.#current instanceof Http1Exchange) this.#current.drained();
+    });
     socket.once('end', () => {
       if (this.#current !== null) this.connection.destroy();
     });
