@@ -13,6 +13,7 @@ import { compileGuard, type RouteGuard } from './guard/limit.ts';
 import { compileAddressList } from './http/address.ts';
 import { type AccessLog, createAccessLog } from './observe/access-log.ts';
 import { countersOf } from './observe/counters.ts';
+import { Repeats } from './request/repeats.ts';
 import { acceptExchange } from './request/steps.ts';
 import { compileRoutes } from './route/compile.ts';
 import type { Runtime, WorkerState } from './runtime.ts';
@@ -111,6 +112,7 @@ interface Prepared {
 }
 
 let runtime: Runtime<Filling> | null = null;
+let repeats: Repeats | null = null;
 let prepared: Prepared | null = null;
 let accessLog: AccessLog | null = null;
 let accessLogConfig = '';
@@ -120,9 +122,11 @@ let droppedCounted = 0;
 const edge = createEdge({
   reusePort: birth.reusePort,
   lane: birth.lane,
+  repeats: () => repeats,
   onExchange(downstream) {
-    if (runtime === null) downstream.abort();
-    else acceptExchange(runtime, downstream, null);
+    if (runtime !== null) return acceptExchange(runtime, downstream, null);
+    downstream.abort();
+    return undefined;
   },
   onUpgrade(upgrade) {
     if (runtime === null) upgrade.downstream.abort();
@@ -206,6 +210,7 @@ function commit(version: number): void {
     httpsPort: config.listen.redirect ? next.published.httpsPort : null,
     log: (record) => logs.write(record),
   };
+  repeats = new Repeats(runtime);
   edge.commit();
   state.streams.keepOnly(new Set(places.keys()), drainWindowMs(config.shutdown.graceMs, LIMITS.drainWindowMs));
   say({ kind: 'committed', version, listening: edge.addresses() });

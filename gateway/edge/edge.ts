@@ -154,6 +154,7 @@ class RunningEdge implements Edge {
         settings,
         onExchange: this.#options.onExchange,
         onUpgrade: this.#options.onUpgrade,
+        repeats: this.#options.repeats,
         lane: this.#options.lane,
         problem: (word, detail) => this.#problem(word, detail),
         finished: 0,

@@ -7,7 +7,10 @@ import type { Socket } from 'node:net';
 import { type UpgradeVerdict, upgradeVerdict } from '../guard/upgrade.ts';
 import { lowerFields } from '../http/fields.ts';
 import { createFieldMemory, type LaneHead, readLaneHead } from '../http/lane-head.ts';
+import type { Exchange } from '../request/exchange.ts';
+import type { Repeat, RepeatShelf, Repeats } from '../request/repeats.ts';
 import type { ErrorWord } from '../tables/errors.ts';
+import { LIMITS } from '../tables/limits.ts';
 import type { Connection, Protocol } from './connection.ts';
 import { EdgeResponse, Http1Exchange, type Http1Owner } from './http1-exchange.ts';
 import { LaneExchange, type LaneOwner } from './lane-exchange.ts';
@@ -20,6 +23,7 @@ const HEAD_CHECK_MS = 1000;
 /** Requests that wait behind the one in progress. When more come, the connection ends after these; reading never pauses, so
  * that a client that leaves is seen. */
 const PIPELINED = 256;
+const NOTHING = new Uint8Array(0);
 /** After our FIN: how long the client may go on sending, and how long it may be silent. */
 const LINGER_MS = 5000;
 const LINGER_SILENT_MS = 1000;
@@ -145,6 +149,12 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
   #leaveLane: (() => void) | null = null;
   readonly #memory = createFieldMemory();
   #beginning = false;
+  /** The request that begins next, if it came alone in one piece; else ''. */
+  #text = '';
+  /** What the answer in progress may be noted as, and the exchange that gives it. */
+  #noted: { readonly text: string; readonly x: Exchange } | null = null;
+  #repeatsOfShelf: Repeats | null = null;
+  #shelf: RepeatShelf | null = null;
 
   constructor(context: EdgeContext, connection: Connection, nowMs: number) {
     this.#context = context;
@@ -196,6 +206,7 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
   #laneData(chunk: Buffer): void {
     const { headerBytes } = this.#context.settings.limits;
     const text = chunk.toString('latin1');
+    if (this.#repeats(text)) return;
     let at = 0;
     while (at < text.length) {
       if (this.#state === 'closing') return;
@@ -205,9 +216,65 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
         this.connection.socket.emit('data', at === 0 ? chunk : chunk.subarray(at));
         return;
       }
+      const start = at;
       at = head.end;
+      // A request that came alone: its bytes are all of the chunk, and it begins now.
+      this.#text = start === 0 && at === text.length && this.#current === null ? text : '';
       if (!this.#take(head)) return;
     }
+  }
+
+  /** Answers the one request that `text` is, if it was answered a moment ago and the answer would be the same. */
+  #repeats(text: string): boolean {
+    if (text.length > LIMITS.repeatRequestBytes || this.#current !== null || this.#state !== 'open') return false;
+    const shelf = this.#shelfOfNow();
+    if (shelf === null) return false;
+    const nowMs = Date.now();
+    const repeat = shelf.find(text, nowMs);
+    // What says that it is the last is written anew.
+    if (repeat === null || this.connection.draining) return false;
+    this.#requests++;
+    if (this.isLast) {
+      this.#requests--;
+      return false;
+    }
+    const { socket, peer, secure } = this.connection;
+    if (!secure && socket.writableLength === 0) {
+      socket.write(repeat.bytes);
+      if (socket.writableLength === 0) {
+        shelf.finish(repeat, peer, nowMs, !socket.destroyed);
+        this.#context.finished++;
+        this.#idles();
+        return true;
+      }
+      this.#repeatInLane(shelf, repeat, nowMs, NOTHING);
+      return true;
+    }
+    this.#repeatInLane(shelf, repeat, nowMs, repeat.bytes);
+    return true;
+  }
+
+  /** A repeat that is over later than now. `rest`: what was not written of it yet. */
+  #repeatInLane(shelf: RepeatShelf, repeat: Repeat, nowMs: number, rest: Uint8Array): void {
+    const head = { method: repeat.method, target: repeat.target, fields: [], end: 0 };
+    const exchange = new LaneExchange(this, head, nowMs);
+    exchange.onClose = (clean) => shelf.finish(repeat, this.connection.peer, nowMs, clean);
+    this.#current = exchange;
+    exchange.repeat(rest, repeat.bodyBytes);
+  }
+
+  #shelfOfNow(): RepeatShelf | null {
+    const repeats = this.#context.repeats();
+    if (repeats !== this.#repeatsOfShelf) {
+      this.#repeatsOfShelf = repeats;
+      this.#shelf = repeats?.of(this.connection) ?? null;
+    }
+    return this.#shelf;
+  }
+
+  #idles(): void {
+    this.#idleSinceMs = performance.now();
+    this.#idleBytes = this.connection.socket.bytesRead;
   }
 
   /** The client ends its side. Whoever still waits for an answer is taken to be gone, as Node takes it. */
@@ -310,6 +377,9 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
     if (this.#current !== exchange) return;
     this.#current = null;
     this.#context.finished++;
+    const noted = this.#noted;
+    this.#noted = null;
+    if (noted !== null && exchange instanceof LaneExchange) this.#note(noted.text, noted.x, exchange);
     if (this.connection.socket.destroyed || this.#state === 'closing') return;
     if (closes) return this.#close();
     // Not one inside the other: answers that are ready at once would pile up on the stack.
@@ -321,8 +391,7 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
     if (this.#failed !== null) {
       this.#refuse(this.#failed);
     } else {
-      this.#idleSinceMs = performance.now();
-      this.#idleBytes = this.connection.socket.bytesRead;
+      this.#idles();
     }
   }
 
@@ -380,13 +449,18 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
     const exchange = new LaneExchange(this, head, Date.now());
     this.#current = exchange;
     this.#beginning = true;
-    this.#context.onExchange(exchange);
+    const text = this.#text;
+    const x = this.#context.onExchange(exchange);
     this.#beginning = false;
     // Answered at once.
-    if (this.#current === null && !this.#isClosing()) {
-      this.#idleSinceMs = performance.now();
-      this.#idleBytes = this.connection.socket.bytesRead;
-    }
+    if (this.#current === null && !this.#isClosing()) this.#idles();
+    if (text === '' || x === undefined) return;
+    if (this.#current === exchange) this.#noted = { text, x };
+    else this.#note(text, x, exchange);
+  }
+
+  #note(text: string, x: Exchange, exchange: LaneExchange): void {
+    if (exchange.isAnswered && exchange.answer !== null) this.#shelfOfNow()?.note(text, x, exchange.answer);
   }
 
   #fail(word: ErrorWord): void {

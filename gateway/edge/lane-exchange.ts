@@ -53,6 +53,8 @@ export class LaneExchange implements Downstream {
   refusal: ErrorWord | null = null;
   onDrain: (() => void) | null = null;
   onClose: ((clean: boolean) => void) | null = null;
+  /** The whole answer, where it went out in one piece. */
+  answer: Uint8Array | null = null;
   readonly #owner: LaneOwner;
   /** ended: nothing more is to be written. over: the client has all of it, or never will. */
   #state: 'open' | 'ended' | 'over' = 'open';
@@ -131,6 +133,10 @@ export class LaneExchange implements Downstream {
     }
     this.#state = 'ended';
     let last = this.#takeHead();
+    if (this.#bodiless && last !== '') {
+      this.answer = Buffer.from(last, 'latin1');
+      return this.#finish(this.answer);
+    }
     if (this.#chunked && !this.#bodiless) last += `0\r\n${this.#trailerLines(trailers)}\r\n`;
     this.#finish(last === '' ? NOTHING : Buffer.from(last, 'latin1'));
   }
@@ -139,12 +145,16 @@ export class LaneExchange implements Downstream {
     const head = this.#begin(status, fields, body.length, close);
     if (head === null) return;
     this.#state = 'ended';
-    if (this.#bodiless || body.length === 0) return this.#finish(Buffer.from(head, 'latin1'));
+    if (this.#bodiless || body.length === 0) {
+      this.answer = Buffer.from(head, 'latin1');
+      return this.#finish(this.answer);
+    }
     if (body.length <= SLICE_BYTES) {
       const answer = Buffer.allocUnsafe(head.length + body.length);
       answer.write(head, 0, 'latin1');
       answer.set(body, head.length);
       this.bodyBytesSent = body.length;
+      this.answer = answer;
       return this.#finish(answer);
     }
     this.#head = head;
@@ -167,6 +177,19 @@ export class LaneExchange implements Downstream {
   /** All of it was given to the socket. */
   get isHanded(): boolean {
     return this.#state !== 'open' && this.#rest === null;
+  }
+
+  /** The client has all of it, and the connection goes on. */
+  get isAnswered(): boolean {
+    return this.#state === 'over' && !this.#closes && this.refusal === null;
+  }
+
+  /** An answer that was given before: head and body as they are. */
+  repeat(answer: Uint8Array, bodyBytes: number): void {
+    this.headSent = true;
+    this.bodyBytesSent = bodyBytes;
+    this.#state = 'ended';
+    this.#finish(answer);
   }
 
   /** There is no body to wait for. */

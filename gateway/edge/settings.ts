@@ -4,6 +4,8 @@
 import type { SecureContext } from 'node:tls';
 import type { LimitsConfig, ListenAddress } from '../config/config.ts';
 import type { Downstream, UpgradeRequest } from '../request/downstream.ts';
+import type { Exchange } from '../request/exchange.ts';
+import type { Repeats } from '../request/repeats.ts';
 
 export interface EdgeTls {
   /** The context for a server name in lower case; '' and unknown names give the default one. */
@@ -25,8 +27,10 @@ export interface EdgeSettings {
 }
 
 export interface EdgeOptions {
-  readonly onExchange: (downstream: Downstream) => void;
+  readonly onExchange: (downstream: Downstream) => Exchange | undefined;
   readonly onUpgrade: (upgrade: UpgradeRequest) => void;
+  /** Answers of the moment under the config of the moment; null = none are kept. */
+  readonly repeats: () => Repeats | null;
   /** Something a peer did wrong, for the log; at most a few dozen per second, the rest is summed up. */
   readonly onProblem: (word: string, detail: string) => void;
   /** Called with the number of open connections whenever it changes. */
@@ -55,8 +59,9 @@ export interface EdgeStats {
 /** What every connection of one worker shares. `settings` is replaced as a whole by a commit. */
 export interface EdgeContext {
   settings: EdgeSettings;
-  readonly onExchange: (downstream: Downstream) => void;
+  readonly onExchange: (downstream: Downstream) => Exchange | undefined;
   readonly onUpgrade: (upgrade: UpgradeRequest) => void;
+  readonly repeats: () => Repeats | null;
   readonly lane: boolean;
   /** Bounded; may be called as often as peers like. */
   readonly problem: (word: string, detail: string) => void;

@@ -5,7 +5,7 @@
 import type { Fields } from './fields.ts';
 
 export interface LaneHead {
-  readonly method: 'GET' | 'HEAD';
+  readonly method: string;
   readonly target: string;
   readonly fields: Fields;
   /** Place behind the empty line. */
@@ -54,7 +54,7 @@ export function readLaneHead(text: string, start: number, memory: FieldMemory): 
   if (first === null || FIRST_LINE.lastIndex > end) return null;
   const fields = readFields(text.slice(FIRST_LINE.lastIndex, end + 2), memory);
   if (fields === null) return null;
-  return { method: first[1] as 'GET' | 'HEAD', target: first[2] as string, fields, end: end + 4 };
+  return { method: first[1] as string, target: first[2] as string, fields, end: end + 4 };
 }
 
 function readFields(block: string, memory: FieldMemory): Fields | null {

@@ -78,6 +78,8 @@ function serveUnder(stored: StoredHead, fields: Fields, nowMs: number): ServeVer
 
 /** Beta of XFetch: 1 is the optimum of its authors; more would refresh earlier. */
 const EARLINESS = 1;
+/** What no logarithm of a double from 0 to 1 reaches. */
+const LOGARITHMS = 40;
 
 /**
  * Whether a fresh response is to be fetched anew already, so that its many readers never meet its end together: by a chance
@@ -87,8 +89,13 @@ const EARLINESS = 1;
 export function refreshesEarly(stored: StoredHead, nowMs: number, rnd: number): boolean {
   const leftMs = stored.freshUntilMs - nowMs;
   // Further away than the logarithm of any double can reach: the common case costs one comparison.
-  if (leftMs <= 0 || leftMs > stored.fetchMs * EARLINESS * 40) return false;
+  if (leftMs <= 0 || leftMs > stored.fetchMs * EARLINESS * LOGARITHMS) return false;
   return stored.fetchMs * EARLINESS * -Math.log(1 - rnd) >= leftMs;
+}
+
+/** Until when `refreshesEarly` says no, whatever chance says, ms since the epoch; the response is fresh until then at least. */
+export function earliestRefreshMs(stored: StoredHead): number {
+  return stored.freshUntilMs - stored.fetchMs * EARLINESS * LOGARITHMS;
 }
 
 /** Statuses that a stale response may stand in for (RFC 5861 4). */

@@ -28,8 +28,10 @@ export function acceptExchange(
   runtime: Runtime<Filling>,
   downstream: Downstream,
   upgrade: UpgradeRequest | null,
-): void {
-  new Exchange(runtime, downstream, upgrade, steps).drive();
+): Exchange {
+  const x = new Exchange(runtime, downstream, upgrade, steps);
+  x.drive();
+  return x;
 }
 
 function receive(x: Exchange): RequestState {

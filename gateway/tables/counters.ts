@@ -19,6 +19,7 @@ const named = {
   responses_4xx: { kind: 'sum', text: 'answers 4xx' },
   responses_5xx: { kind: 'sum', text: 'answers 5xx' },
   cache_hit: { kind: 'sum', text: 'answered from the store, fresh' },
+  cache_repeats: { kind: 'sum', text: 'of those, answers that were given again as they were, within the same second' },
   cache_miss: { kind: 'sum', text: 'not in the store' },
   cache_revalidated: { kind: 'sum', text: 'stored, stale, and confirmed by the upstream' },
   cache_stale: { kind: 'sum', text: 'answered from the store although stale' },

@@ -31,6 +31,14 @@ export const LIMITS = {
   failedKeyMs: 1_000,
   /** After a wrong admin token in a client's request no other one is looked at for this long, per worker. */
   tokenGuessMs: 1_000,
+  /** Bytes of whole answers that one worker keeps ready to be given again (request/repeats.ts). */
+  repeatBytes: 8_388_608,
+  /** What one of them costs beside its bytes and those of its request. */
+  repeatOverheadBytes: 512,
+  /** Bytes of a request that is looked for among them. */
+  repeatRequestBytes: 4096,
+  /** Names and ports by which clients come, for each of which they are kept apart. */
+  repeatDoors: 64,
   /** Requests that wait for one fill; more go to the upstream alone. */
   waitersPerFill: 10_000,
   /** How often this gateway may stand in a request's Via before it is a loop. */

@@ -82,12 +82,14 @@ export async function startEdge(options: EdgeTestOptions = {}): Promise<EdgeUnde
         waiting.get(index)?.(clean);
       };
       (options.answer ?? answerTarget)(downstream, index);
+      return undefined;
     },
     onUpgrade: (upgrade) => (options.upgrade ?? ((u) => answerTarget(u.downstream)))(upgrade),
     onProblem: (word, detail) => problems.push(`${word} ${detail}`),
     onConnections: () => {},
     reusePort: false,
     lane: options.lane ?? true,
+    repeats: () => null,
   });
   const settings = settingsOf(options);
   await edge.prepare(settings);

@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** The program and its first arguments in place of `node gateway/main.ts`. */
   readonly command?: readonly [program: string, ...args: string[]];
+  /** More arguments of `run`. */
+  readonly flags?: readonly string[];
   /** How long it may take until it is ready. */
   readonly readyMs?: number;
 }
@@ -119,7 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   const [program, ...first] = options.command ?? [process.execPath, join(root, 'gateway/main.ts')];
   const env = { NO_COLOR: '1', ...options.env };
-  const child = startChild(program, [...first, 'run', '-c', file], { cwd: folder, env });
+  const child = startChild(program, [...first, 'run', '-c', file, ...(options.flags ?? [])], { cwd: folder, env });
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
   let ready: ReadyLine;
   try {

@@ -63,7 +63,7 @@ for (const coding of CODINGS) {
   });
 
   test(`${coding}: paused, it holds its source, and gives nothing out`, async () => {
-    const body = Buffer.alloc(4_000_000);
+    const body = Buffer.alloc(8_000_000);
     // Hardly compressible, so that the output fills up, too.
     for (let i = 0, seed = 1; i < body.length; i++) {
       seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
@@ -96,8 +96,8 @@ for (const coding of CODINGS) {
       before = at;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    // Brotli itself collects more than a megabyte before it gives anything out.
-    assert.ok(at < 3_000_000, `${at} bytes were taken`);
+    // Brotli itself collects megabytes (3.4 were seen) before it gives anything out.
+    assert.ok(at < 6_000_000, `${at} bytes were taken`);
     paused = false;
     coder.resume();
     await ended.promise;
