@@ -1,12 +1,38 @@
-// The upstream of the wire bench: the same 1 KB answer for every request, on raw sockets, so that it costs as little
-// of the load's core as possible. It parses nothing but the empty line that ends a head. `GET /count` says how many it
-// answered, which is how the bench knows that a cache hit was one.
+// The upstream of the wire bench: an answer of 1 KB, or of the size that the path ends in (`16k`, `1m`, `1g`), on raw sockets, so
+// that it costs as little of the load's core as possible. It parses nothing but the path and the empty line that ends a
+// head. `GET /count` says how many it answered, which is how the bench knows that a cache hit was one.
 
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 
-const BODY_BYTES = 1024;
-const HEAD = `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${BODY_BYTES}\r\n\r\n`;
-const ANSWER = Buffer.from(HEAD + 'x'.repeat(BODY_BYTES), 'latin1');
+const SIZES: Readonly<Record<string, number>> = { '16k': 2 ** 14, '1m': 2 ** 20, '1g': 2 ** 30 };
+const PIECE_BYTES = 2 ** 20;
+
+function headOf(bytes: number): string {
+  return `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nContent-Length: ${bytes}\r\n\r\n`;
+}
+
+function answerOf(bytes: number): Buffer {
+  return Buffer.from(headOf(bytes) + 'x'.repeat(bytes), 'latin1');
+}
+
+const ANSWER = answerOf(1024);
+const LARGER = new Map(['16k', '1m'].map((size) => [size, answerOf(SIZES[size] as number)]));
+const PIECE = Buffer.alloc(PIECE_BYTES, 'x');
+
+/** A body too large to be held, a piece each time the socket has room. */
+function stream(socket: Socket, bytes: number): void {
+  let left = bytes;
+  const more = (): void => {
+    while (left > 0) {
+      left -= PIECE_BYTES;
+      if (!socket.write(PIECE)) return;
+    }
+    socket.off('drain', more);
+  };
+  socket.write(headOf(bytes), 'latin1');
+  socket.on('drain', more);
+  more();
+}
 /** What a proxy without keep-alive asks for. */
 const CLOSE = /\r\nconnection: *close/i;
 
@@ -28,7 +54,9 @@ const server = createServer({ noDelay: true }, (socket: Socket) => {
       at = end + 4;
       const isCount = head.startsWith('GET /count ');
       if (!isCount) answered++;
-      socket.write(isCount ? countAnswer() : ANSWER);
+      const size = /^GET \S*?(16k|1m|1g) /.exec(head)?.[1] ?? '';
+      if (size === '1g') stream(socket, SIZES[size] as number);
+      else socket.write(isCount ? countAnswer() : (LARGER.get(size) ?? ANSWER));
       if (CLOSE.test(head)) socket.end();
     }
     rest = text.slice(at);
