@@ -249,9 +249,18 @@ export class LaneExchange implements Downstream {
       const isFinal = slice.length === this.#rest.length;
       this.#rest = isFinal ? null : this.#rest.subarray(SLICE_BYTES);
       this.bodyBytesSent += slice.length;
-      if (this.#head !== null) socket.write(this.#takeHead(), 'latin1');
-      if (isFinal) this.#finish(slice);
-      else if (!socket.write(slice)) return;
+      const head = this.#takeHead();
+      if (isFinal) return this.#finish(slice);
+      if (head !== '') {
+        socket.cork();
+        socket.write(head, 'latin1');
+        socket.write(slice);
+        socket.uncork();
+      } else {
+        socket.write(slice);
+      }
+      // What write says is about the moment before the kernel took it.
+      if (socket.writableLength > 0) return;
     }
   }
 
