@@ -62,6 +62,7 @@ export class Http2Exchange implements Downstream {
   #rest: Uint8Array | null = null;
   #trailers: Fields = [];
   #waitsForTrailers = false;
+  #watchesDrain = false;
   /** Progress of writing, as the last sweep saw it. */
   #written = -1;
   #writtenMs = 0;
@@ -100,10 +101,9 @@ export class Http2Exchange implements Downstream {
     this.#stream = stream;
     this.#watch = new BodyWatch(clock.monotonicMs);
     this.#expects = fieldOf(fields, 'expect')?.toLowerCase() === '100-continue';
-    stream.on('drain', () => this.#drained());
-    stream.once('finish', () => this.#finished());
-    stream.once('close', () => this.#over());
-    stream.on('wantTrailers', () => this.#sendTrailers());
+    // Listeners for what can come only: each costs every request. A stream closes once, and `once` would wrap it.
+    stream.on('close', () => this.#over());
+    if (this.body !== null) stream.on('finish', () => this.#finished());
   }
 
   allowBody(): void {
@@ -128,6 +128,7 @@ export class Http2Exchange implements Downstream {
       this.abort();
       return true;
     }
+    this.#watchDrain();
     return this.#stream.write(chunk);
   }
 
@@ -167,6 +168,11 @@ export class Http2Exchange implements Downstream {
     if (begun) this.abort();
   }
 
+  /** The stream ended by a reset that we did not send for the machine. */
+  get wasReset(): boolean {
+    return this.#stream.rstCode !== NGHTTP2_NO_ERROR && !this.aborted;
+  }
+
   /** Cuts what is overdue: a body that does not come, an answer that is not read. */
   sweep(nowMs: number, limits: { bodyIdleMs: number; bodyTotalMs: number; writeIdleMs: number }): void {
     if (this.body !== null && this.#watch.isLate(this.body, nowMs, limits.bodyIdleMs, limits.bodyTotalMs)) {
@@ -199,6 +205,7 @@ export class Http2Exchange implements Downstream {
     this.#promised = this.#bodiless ? null : bodyBytes;
     // A body of known length comes from where there are no trailers; waiting for them costs a frame.
     this.#waitsForTrailers = !this.#bodiless && bodyBytes === null;
+    if (this.#waitsForTrailers) stream.on('wantTrailers', () => this.#sendTrailers());
     try {
       stream.respond(flat as unknown as OutgoingHttpHeaders, {
         endStream: this.#bodiless || bodyBytes === 0,
@@ -243,9 +250,19 @@ export class Http2Exchange implements Downstream {
       const isFinal = slice.length === this.#rest.length;
       this.#rest = isFinal ? null : this.#rest.subarray(SLICE_BYTES);
       this.bodyBytesSent += slice.length;
-      if (isFinal) this.#stream.end(slice);
-      else if (!this.#stream.write(slice)) return;
+      if (isFinal) {
+        this.#stream.end(slice);
+        return;
+      }
+      this.#watchDrain();
+      if (!this.#stream.write(slice)) return;
     }
+  }
+
+  #watchDrain(): void {
+    if (this.#watchesDrain) return;
+    this.#watchesDrain = true;
+    this.#stream.on('drain', () => this.#drained());
   }
 
   #drained(): void {

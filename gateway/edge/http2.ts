@@ -7,7 +7,7 @@ import type { Connection, Protocol } from './connection.ts';
 import { Http2Exchange, type Http2Owner } from './http2-exchange.ts';
 import type { EdgeContext } from './settings.ts';
 
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
 /** Flow-control windows: of a stream, and of the whole connection (faults.md section 3). */
 const STREAM_WINDOW_BYTES = 65_535;
@@ -97,6 +97,7 @@ class Http2Connection implements Protocol, Http2Owner {
   finished(exchange: Http2Exchange): void {
     this.#exchanges.delete(exchange);
     this.#context.finished++;
+    if (exchange.wasReset) this.#reset(performance.now());
     if (this.#exchanges.size === 0) this.#idleSinceMs = performance.now();
   }
 
@@ -137,9 +138,6 @@ class Http2Connection implements Protocol, Http2Owner {
     this.#streams++;
     const exchange = new Http2Exchange(this, stream, raw, { nowMs: Date.now(), monotonicMs: nowMs });
     this.#exchanges.add(exchange);
-    stream.once('close', () => {
-      if (stream.rstCode !== NGHTTP2_NO_ERROR && !exchange.aborted) this.#reset(performance.now());
-    });
     if (this.#streams >= this.#context.settings.limits.requestsPerConnection) this.#goodbye(nowMs);
     this.#context.onExchange(exchange);
   }
