@@ -118,7 +118,11 @@ async function startDaemon(daemon: Daemon, options: PeerOptions): Promise<Peer> 
   };
 }
 
-export async function startSluice(options: PeerOptions, flags: readonly string[] = []): Promise<Peer> {
+/** `more`: arguments of `sluice run`, and of Node itself. */
+export async function startSluice(
+  options: PeerOptions,
+  more: { readonly flags?: readonly string[]; readonly node?: readonly string[] } = {},
+): Promise<Peer> {
   const { cert, key } = options.certificate;
   const config = `
 workers: ${options.workers}
@@ -132,8 +136,12 @@ routes:
   - { match: "/*", upstream: origin, cache: off }
 `;
   const main = join(import.meta.dirname, '../../gateway/main.ts');
-  const command = pinned(options, process.execPath, main);
-  const gateway = await startGateway({ config, flags, command: options.log ? readElsewhere(command) : command });
+  const command = pinned(options, process.execPath, ...(more.node ?? []), main);
+  const gateway = await startGateway({
+    config,
+    flags: more.flags ?? [],
+    command: options.log ? readElsewhere(command) : command,
+  });
   return {
     name: 'sluice',
     http: `http://127.0.0.1:${gateway.http}`,

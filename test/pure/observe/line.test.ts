@@ -52,6 +52,18 @@ test('a record as JSON, its fields in the names of the contract', () => {
   });
 });
 
+test('times are told as Date tells them, whatever order they come in', () => {
+  const time = fc.oneof(fc.integer({ min: 1.7e12, max: 1.7e12 + 5000 }), fc.integer({ min: -1e14, max: 1e14 }));
+  fc.assert(
+    fc.property(fc.array(time, { minLength: 1, maxLength: 20 }), (times) => {
+      for (const startedMs of times) {
+        const told = JSON.parse(jsonLine({ ...RECORD, startedMs }, [])).time;
+        assert.equal(told, new Date(startedMs).toISOString());
+      }
+    }),
+  );
+});
+
 test('a record without a cache, an upstream or a reason leaves them out', () => {
   const bare = { ...RECORD, cache: '', upstream: '', instance: '', tries: 0, upstreamMs: -1, route: '' };
   const keys = Object.keys(JSON.parse(jsonLine(bare, [])));
