@@ -131,7 +131,7 @@ export function chartOf(results: PeerResults): string {
   }
   const one = (LEFT + scale).toFixed(1);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 10}" font-family="system-ui, sans-serif" font-size="12">
-<style>.h{font-weight:600}text{fill:#212529}</style>
+<style>.h{font-weight:600}text{fill:#212529;paint-order:stroke;stroke:#fff;stroke-width:3px}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="10" y="20" class="h" font-size="14">CPU per request relative to nginx (less is better), ${escaped(results.when.slice(0, 10))}</text>
 <line x1="${one}" y1="34" x2="${one}" y2="${y}" stroke="#868e96" stroke-dasharray="3 3"/>

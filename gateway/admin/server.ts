@@ -9,6 +9,7 @@ import type { ListenAddress } from '../config/config.ts';
 import { checkPeer, createTokenCheck } from './access.ts';
 import { type ExplainQuestion, parseExplainQuestion } from './explain-question.ts';
 import { listenOn } from './listen.ts';
+import { exposeMetrics } from './metrics.ts';
 import { type PurgeOrder, type PurgeOutcome, parsePurgeOrder } from './purge-order.ts';
 import type { StatusReport } from './status.ts';
 import { parseUpstreamOrder, type UpstreamOrder, type UpstreamOutcome } from './upstream-order.ts';
@@ -51,6 +52,8 @@ interface Answer {
   readonly status: number;
   readonly body: unknown;
   readonly problem?: boolean;
+  /** Of a body that is text and goes out as it is; else it is JSON. */
+  readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -76,6 +79,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
       },
     },
     '/api/status': { methods: { GET: () => ({ status: 200, body: options.status() }) } },
+    '/metrics': { methods: { GET: metrics } },
     '/api/reload': { methods: { POST: reload } },
     '/api/explain': { methods: { POST: explain } },
     '/api/upstreams': {
@@ -83,6 +87,11 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     },
     '/api/purge': { methods: { POST: purge } },
   };
+
+  async function metrics(): Promise<Answer> {
+    const { type, text } = await exposeMetrics(options.status());
+    return { status: 200, body: text, type };
+  }
 
   function explain(body: string): Answer {
     const question = parseExplainQuestion(body);
@@ -183,9 +192,9 @@ async function readBody(request: IncomingMessage): Promise<string | null> {
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
   if (response.destroyed || response.headersSent) return;
-  const body = Buffer.from(`${JSON.stringify(answer.body)}\n`);
+  const body = Buffer.from(answer.type === undefined ? `${JSON.stringify(answer.body)}\n` : String(answer.body));
   response.writeHead(answer.status, {
-    'content-type': answer.problem === true ? 'application/problem+json' : 'application/json',
+    'content-type': answer.type ?? (answer.problem === true ? 'application/problem+json' : 'application/json'),
     'content-length': body.length,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',

@@ -1,0 +1,99 @@
+// GET /metrics: the state of the gateway in Prometheus' text format. Every scrape builds its figures anew from what /api/status
+// reports, since they are counted elsewhere. The library is loaded by the first scrape: most starts never see one.
+
+import { COUNTERS, type CounterName } from '../tables/counters.ts';
+import type { StatusReport } from './status.ts';
+
+export interface Exposition {
+  readonly type: string;
+  readonly text: string;
+}
+
+/** Names that are one figure by a label: prefix, label, what they count. */
+const FAMILIES = [
+  { prefix: 'error_', name: 'sluice_error_answers_total', label: 'error', text: 'error answers by their word' },
+  { prefix: 'responses_', name: 'sluice_responses_total', label: 'class', text: 'final answers by class of status' },
+] as const;
+
+/** The report as metrics. */
+export async function exposeMetrics(report: StatusReport): Promise<Exposition> {
+  const { Counter, Gauge, Registry } = await import('@prometheus-io/client');
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
+
+  const families = FAMILIES.map(({ prefix, name, label, text }) => ({
+    prefix,
+    label,
+    counter: new Counter({ name, help: text, labelNames: [label], registers }),
+  }));
+  for (const [name, value] of Object.entries(report.counters)) {
+    const { kind, text } = COUNTERS[name as CounterName];
+    const family = families.find(({ prefix }) => name.startsWith(prefix));
+    if (family !== undefined) family.counter.inc({ [family.label]: name.slice(family.prefix.length) }, value);
+    else if (kind === 'level') gauge(`sluice_${name}`, text, value);
+    else new Counter({ name: `sluice_${name}_total`, help: text, registers }).inc(value);
+  }
+
+  new Gauge({ name: 'sluice_info', help: 'always 1; the version', labelNames: ['version', 'node'], registers }).set(
+    { version: report.version, node: report.node },
+    1,
+  );
+  gauge('sluice_start_time_seconds', 'when the gateway started, since the epoch', report.startedMs / 1000);
+  gauge('sluice_ready', 'whether it takes traffic', report.ready ? 1 : 0);
+  gauge('sluice_config_version', 'counts up with every config that was applied', report.config.version);
+  const { lastReload } = report.config;
+  gauge(
+    'sluice_config_reload_failed',
+    'whether the last reload was refused',
+    lastReload !== null && !lastReload.ok ? 1 : 0,
+  );
+  gauge('sluice_cache_memory_bytes', 'bytes that the cache may take', report.cache.memoryBytes);
+  gauge('sluice_cache_used_bytes', 'bytes of it that live entries take', report.cache.usedBytes);
+
+  const upstream = { labelNames: ['upstream'], registers };
+  const active = new Gauge({ name: 'sluice_upstream_active', help: 'requests under way to an upstream', ...upstream });
+  const waiting = new Gauge({
+    name: 'sluice_upstream_waiting',
+    help: 'requests that wait for an instance',
+    ...upstream,
+  });
+  const instance = { labelNames: ['upstream', 'instance'], registers };
+  const state = new Gauge({
+    name: 'sluice_instance_state',
+    help: '1 for the state that an instance is in',
+    labelNames: ['upstream', 'instance', 'state'],
+    registers,
+  });
+  const inFlight = new Gauge({ name: 'sluice_instance_in_flight', help: 'requests on an instance', ...instance });
+  const connections = new Gauge({
+    name: 'sluice_instance_connections',
+    help: 'connections to an instance',
+    ...instance,
+  });
+  const latency = new Gauge({
+    name: 'sluice_instance_latency_seconds',
+    help: 'estimated time of an instance to the head of an answer',
+    ...instance,
+  });
+  for (const one of report.upstreams) {
+    active.set({ upstream: one.name }, one.active);
+    waiting.set({ upstream: one.name }, one.waiting);
+    for (const { id, state: word, inFlight: n, connections: open, ewmaMs } of one.instances) {
+      const labels = { upstream: one.name, instance: id };
+      state.set({ ...labels, state: word }, 1);
+      inFlight.set(labels, n);
+      connections.set(labels, open);
+      latency.set(labels, ewmaMs / 1000);
+    }
+  }
+
+  const expiry = new Gauge({
+    name: 'sluice_certificate_expiry_seconds',
+    help: 'when a certificate ends, since the epoch',
+    labelNames: ['hosts'],
+    registers,
+  });
+  for (const { hosts, notAfterMs } of report.certificates) expiry.set({ hosts: hosts.join(' ') }, notAfterMs / 1000);
+  return { type: registry.contentType, text: await registry.metrics() };
+}
