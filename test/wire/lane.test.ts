@@ -148,7 +148,7 @@ function drive(side: Side, pieces: readonly Buffer[], secure: boolean): Promise<
       socket.destroy();
       const sent = Buffer.concat(pieces).toString('latin1');
       reject(new Error(`no end after ${JSON.stringify(sent)}; came ${Buffer.concat(chunks).toString('latin1')}`));
-    }, 4_000);
+    }, 15_000);
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', () => {});
     socket.on('close', () => {
