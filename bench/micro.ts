@@ -188,7 +188,7 @@ function createRuntime(config: Config): Runtime<Filling> {
     places: new Map(),
     misdirected: () => false,
     httpsPort: null,
-    log: () => {},
+    finished: () => {},
   };
 }
 

@@ -78,5 +78,6 @@ export interface Runtime<F> {
   readonly misdirected: (servername: string, host: string) => boolean;
   /** The https port that http redirects to (listen.redirect); null = no redirect. */
   readonly httpsPort: number | null;
-  readonly log: (record: AccessRecord) => void;
+  /** Told once of every request, at its end: for the access log and the histograms. */
+  readonly finished: (record: AccessRecord) => void;
 }

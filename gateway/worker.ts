@@ -13,6 +13,7 @@ import { compileGuard, type RouteGuard } from './guard/limit.ts';
 import { compileAddressList } from './http/address.ts';
 import { type AccessLog, createAccessLog } from './observe/access-log.ts';
 import { countersOf } from './observe/counters.ts';
+import { createTrafficCount } from './observe/traffic.ts';
 import { Repeats } from './request/repeats.ts';
 import { acceptExchange } from './request/steps.ts';
 import { compileRoutes } from './route/compile.ts';
@@ -44,6 +45,7 @@ const say = (message: FromWorker): void => control.postMessage(message);
 const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string): void => say({ kind: 'log', level, message });
 
 const counters = countersOf(birth.counters, birth.row);
+const countTraffic = createTrafficCount(birth.traffic, birth.row);
 const pools = createPools({
   vitals: new Vitals(birth.vitals),
   workers: birth.workers,
@@ -194,7 +196,7 @@ function commit(version: number): void {
   const next = prepared;
   if (next === null || next.published.version !== version) return;
   prepared = null;
-  const { config, instances, upstreamSlots, stickySecret } = next.published;
+  const { config, instances, upstreamSlots, trafficRows, stickySecret } = next.published;
   const logs = accessLogFor(next.published);
   const places = placesOf(instances);
   runtime = {
@@ -208,7 +210,10 @@ function commit(version: number): void {
     misdirected: next.misdirected,
     upstreams: pools.apply(config.upstreams, instances, upstreamSlots, stickySecret),
     httpsPort: config.listen.redirect ? next.published.httpsPort : null,
-    log: (record) => logs.write(record),
+    finished(record) {
+      countTraffic(record, trafficRows);
+      logs.write(record);
+    },
   };
   repeats = new Repeats(runtime);
   edge.commit();

@@ -1,6 +1,9 @@
 // GET /metrics: the state of the gateway in Prometheus' text format. Every scrape builds its figures anew from what /api/status
 // reports, since they are counted elsewhere. The library is loaded by the first scrape: most starts never see one.
 
+import type { Counter, Metric, Registry } from '@prometheus-io/client';
+import { bucketEndMs } from '../observe/histogram.ts';
+import type { Histogram, Traffic } from '../observe/traffic.ts';
 import { COUNTERS, type CounterName } from '../tables/counters.ts';
 import type { StatusReport } from './status.ts';
 
@@ -15,8 +18,17 @@ const FAMILIES = [
   { prefix: 'responses_', name: 'sluice_responses_total', label: 'class', text: 'final answers by class of status' },
 ] as const;
 
-/** The report as metrics. */
-export async function exposeMetrics(report: StatusReport): Promise<Exposition> {
+/** Traffic by the names of routes and upstreams. */
+export interface TrafficFigures {
+  readonly routes: ReadonlyMap<string, Traffic>;
+  readonly upstreams: ReadonlyMap<string, Traffic>;
+}
+
+/** Ends of the exposed buckets, ms: such as the counted ones end there too. */
+const BUCKET_ENDS_MS: readonly number[] = Array.from({ length: 17 }, (_, doublings) => 2 ** doublings);
+
+/** The report and the traffic as metrics. */
+export async function exposeMetrics(report: StatusReport, traffic: TrafficFigures): Promise<Exposition> {
   const { Counter, Gauge, Registry } = await import('@prometheus-io/client');
   const registry = new Registry();
   const registers = [registry];
@@ -88,6 +100,17 @@ export async function exposeMetrics(report: StatusReport): Promise<Exposition> {
     }
   }
 
+  exposeTraffic(registry, Counter, 'route', traffic.routes, {
+    name: 'sluice_request_duration_seconds',
+    help: 'from the head of a request to the end of its answer, by cache word; tunnels are left out',
+    byCache: true,
+  });
+  exposeTraffic(registry, Counter, 'upstream', traffic.upstreams, {
+    name: 'sluice_upstream_duration_seconds',
+    help: 'from the first try to the head of the answer',
+    byCache: false,
+  });
+
   const expiry = new Gauge({
     name: 'sluice_certificate_expiry_seconds',
     help: 'when a certificate ends, since the epoch',
@@ -96,4 +119,60 @@ export async function exposeMetrics(report: StatusReport): Promise<Exposition> {
   });
   for (const { hosts, notAfterMs } of report.certificates) expiry.set({ hosts: hosts.join(' ') }, notAfterMs / 1000);
   return { type: registry.contentType, text: await registry.metrics() };
+}
+
+function exposeTraffic(
+  registry: Registry,
+  Count: typeof Counter,
+  kind: 'route' | 'upstream',
+  traffic: TrafficFigures['routes'],
+  times: { readonly name: string; readonly help: string; readonly byCache: boolean },
+): void {
+  const registers = [registry];
+  const requests = new Count<string>({
+    name: `sluice_${kind}_requests_total`,
+    help: `requests by ${kind} and class of the final status; "none": the client left before`,
+    labelNames: [kind, 'class'],
+    registers,
+  });
+  const bytes = (way: 'in' | 'out', help: string): Counter<string> =>
+    new Count<string>({ name: `sluice_${kind}_bytes_${way}_total`, help, labelNames: [kind], registers });
+  const bytesIn = bytes('in', 'bytes of request bodies and tunnels from clients');
+  const bytesOut = bytes('out', 'bytes of response bodies and tunnels to clients');
+  const samples: Sample[] = [];
+  for (const [name, one] of traffic) {
+    for (const [group, n] of one.classes.entries())
+      if (n > 0) requests.inc({ [kind]: name, class: group === 0 ? 'none' : `${group}xx` }, n);
+    if (!one.classes.some((n) => n > 0)) continue;
+    bytesIn.inc({ [kind]: name }, one.bytesIn);
+    bytesOut.inc({ [kind]: name }, one.bytesOut);
+    for (const [cache, histogram] of one.times)
+      samples.push(...samplesOf(times.name, times.byCache ? { [kind]: name, cache } : { [kind]: name }, histogram));
+  }
+  // The library's own histogram takes one observation at a time; what is counted already is given to it as it would tell it.
+  const metric = { name: times.name, get: async () => ({ ...times, type: 'histogram', values: samples }) };
+  registry.registerMetric(metric as unknown as Metric);
+}
+
+interface Sample {
+  readonly metricName: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+function samplesOf(name: string, labels: Readonly<Record<string, string>>, { counts, sumMs }: Histogram): Sample[] {
+  const samples: Sample[] = [];
+  let bucket = 0;
+  let total = 0;
+  const upTo = (endMs: number): number => {
+    for (; bucket < counts.length && bucketEndMs(bucket) <= endMs; bucket++) total += counts[bucket] ?? 0;
+    return total;
+  };
+  for (const endMs of [...BUCKET_ENDS_MS, Number.POSITIVE_INFINITY]) {
+    const le = endMs === Number.POSITIVE_INFINITY ? '+Inf' : endMs / 1000;
+    samples.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: upTo(endMs) });
+  }
+  samples.push({ metricName: `${name}_sum`, labels, value: sumMs / 1000 });
+  samples.push({ metricName: `${name}_count`, labels, value: total });
+  return samples;
 }

@@ -9,7 +9,7 @@ import type { ListenAddress } from '../config/config.ts';
 import { checkPeer, createTokenCheck } from './access.ts';
 import { type ExplainQuestion, parseExplainQuestion } from './explain-question.ts';
 import { listenOn } from './listen.ts';
-import { exposeMetrics } from './metrics.ts';
+import { exposeMetrics, type TrafficFigures } from './metrics.ts';
 import { type PurgeOrder, type PurgeOutcome, parsePurgeOrder } from './purge-order.ts';
 import type { StatusReport } from './status.ts';
 import { parseUpstreamOrder, type UpstreamOrder, type UpstreamOutcome } from './upstream-order.ts';
@@ -19,6 +19,7 @@ export interface AdminOptions {
   /** Never ''. */
   readonly token: string;
   readonly status: () => StatusReport;
+  readonly traffic: () => TrafficFigures;
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] };
   /** Absent where there is no file to read again. `problems` is the report as the CLI would print it. */
   readonly reload?: () => Promise<{ readonly ok: boolean; readonly problems: string }>;
@@ -89,7 +90,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 
   async function metrics(): Promise<Answer> {
-    const { type, text } = await exposeMetrics(options.status());
+    const { type, text } = await exposeMetrics(options.status(), options.traffic());
     return { status: 200, body: text, type };
   }
 

@@ -26,6 +26,8 @@ export interface StatusReport {
   readonly routes: readonly RouteStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly cache: CacheStatus;
+  /** All requests since the start. */
+  readonly traffic: RouteTraffic;
   /** By name, all workers together. */
   readonly counters: Readonly<Record<string, number>>;
   readonly certificates: readonly { readonly hosts: readonly string[]; readonly notAfterMs: number }[];
@@ -53,6 +55,31 @@ export interface RouteStatus {
   readonly to: string;
   /** "off", "auto", "30s". */
   readonly cache: string;
+  readonly traffic: RouteTraffic;
+}
+
+/** Since the start, over all workers. Times are whole ms and upper ends: in less than p99Ms 99 of 100 were done; null = none were. */
+export interface Times {
+  readonly requests: number;
+  readonly p50Ms: number | null;
+  readonly p95Ms: number | null;
+  readonly p99Ms: number | null;
+}
+
+export interface RouteTraffic extends UpstreamTraffic {
+  /** Of the requests that the cache was asked for, those answered from it or by another's fetch (hit, stale, collapsed); null = none. */
+  readonly hitRatio: number | null;
+  /** By cache word, those that occurred. A tunnel (101) has no time. */
+  readonly cache: Readonly<Record<string, Times>>;
+}
+
+/** Of a route: times from a request's head to its end. Of an upstream: from the first try to the head of its answer. */
+export interface UpstreamTraffic extends Times {
+  /** Final answers by class of status; "none": the client left before there was one. */
+  readonly responses: Readonly<Record<'none' | '1xx' | '2xx' | '3xx' | '4xx' | '5xx', number>>;
+  /** Of bodies and tunnels. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
 }
 
 export interface UpstreamStatus {
@@ -64,6 +91,8 @@ export interface UpstreamStatus {
   readonly retrying: number;
   /** "off", "closed", "open", "half-open". */
   readonly breaker: string;
+  /** What it was asked for clients: retries and refreshes are not in it. */
+  readonly traffic: UpstreamTraffic;
   readonly instances: readonly InstanceStatus[];
 }
 

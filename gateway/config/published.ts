@@ -23,6 +23,12 @@ export interface CertificatePair {
   readonly notAfterMs: number;
 }
 
+/** Rows of routes and upstreams in the traffic table, by name; a route without one shares its row with others. */
+export interface TrafficRows {
+  readonly routes: Readonly<Record<string, number>>;
+  readonly upstreams: Readonly<Record<string, number>>;
+}
+
 export interface Published {
   /** Counts up by one with every applied config. */
   readonly version: number;
@@ -37,6 +43,7 @@ export interface Published {
   readonly instances: Readonly<Record<string, readonly InstanceSpec[]>>;
   /** Rows of the upstreams themselves in the vitals table, by name. */
   readonly upstreamSlots: Readonly<Record<string, number>>;
+  readonly trafficRows: TrafficRows;
   /** What sticky cookies are made with where an upstream names no secret. */
   readonly stickySecret: string;
 }

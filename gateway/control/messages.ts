@@ -17,6 +17,8 @@ export interface WorkerBirth {
   readonly workers: number;
   readonly vitals: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
+  /** What went through routes and to upstreams (observe/traffic.ts). */
+  readonly traffic: SharedArrayBuffer;
   /** One Int32 per row; the worker counts, control watches. */
   readonly heartbeats: SharedArrayBuffer;
   readonly cache: CacheMemory;

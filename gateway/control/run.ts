@@ -26,11 +26,12 @@ import { createOperator, type Operator } from './operate.ts';
 import type { RunOptions } from './options.ts';
 import { createProber } from './probe.ts';
 import { purge } from './purge.ts';
+import { INSTANCE_ROWS } from './rows.ts';
 import { createSite, isRunning, type Site } from './site.ts';
 import { createStandings, type Standings } from './standings.ts';
-import { bannerInput, statusReport } from './status.ts';
+import { bannerInput, statusReport, trafficFigures } from './status.ts';
 import { startTicker, type Ticker } from './tick.ts';
-import { INSTANCE_ROWS } from './upstream-rows.ts';
+import { createTrafficBook, type TrafficBook } from './traffic.ts';
 import { type ConfigWatch, watchConfig } from './watch.ts';
 import { createWorkers, type Workers } from './workers.ts';
 
@@ -81,6 +82,7 @@ class Gateway {
   readonly #log: Logger;
   readonly #pretty: boolean;
   readonly #counters: SharedArrayBuffer;
+  readonly #traffic: TrafficBook;
   readonly #vitals: Vitals;
   readonly #site: Site;
   readonly #workers: Workers;
@@ -116,6 +118,7 @@ class Gateway {
     this.#workerCount = workersFor(config, log);
     this.#cache = createCache(config.cache.memoryBytes, log, Date.now);
     this.#counters = createCounterBuffer(this.#workerCount);
+    this.#traffic = createTrafficBook(this.#workerCount);
     const vitals = createVitals();
     this.#vitals = new Vitals(vitals);
     this.#standings = createStandings({ vitals: this.#vitals, log, now: Date.now });
@@ -142,6 +145,7 @@ class Gateway {
       birth: {
         vitals,
         counters: this.#counters,
+        traffic: this.#traffic.memory,
         heartbeats: new SharedArrayBuffer(4 * this.#workerCount),
         cache: this.#cache.memory,
         rates: createRateMemory(randomBytes(4).readInt32LE()),
@@ -173,6 +177,7 @@ class Gateway {
       workerCount: this.#workerCount,
       prober: this.#prober,
       vitals: this.#vitals,
+      traffic: this.#traffic,
       standings: this.#standings,
       ejector: this.#ejector,
       concurrency: this.#concurrency,
@@ -310,6 +315,7 @@ class Gateway {
         listen,
         token: made.token,
         status: () => this.#status(),
+        traffic: () => trafficFigures(this.#view()),
         readiness: () => this.#readiness(),
         upstreams: (order) => this.#operator.order(order),
         explain: (question) => explainQuestion(question, this.#site, this.#cache, Date.now()),
@@ -439,6 +445,7 @@ class Gateway {
       vitals: this.#vitals,
       workerCount: this.#workerCount,
       counters: this.#counters,
+      traffic: this.#traffic,
       cache: this.#cache,
       readiness: this.#readiness(),
       draining: this.#state === 'draining',

@@ -15,9 +15,10 @@ import type { ControlLog } from './log.ts';
 import type { ManagedUpstream } from './managed.ts';
 import type { Listening } from './messages.ts';
 import type { Prober } from './probe.ts';
+import { createRows, INSTANCE_ROWS, UPSTREAM_ROWS } from './rows.ts';
 import { createServerChanges } from './server-changes.ts';
 import type { Standings } from './standings.ts';
-import { createUpstreamRows, UPSTREAM_ROWS } from './upstream-rows.ts';
+import type { TrafficBook } from './traffic.ts';
 import type { Workers } from './workers.ts';
 
 export interface SiteOptions {
@@ -26,6 +27,7 @@ export interface SiteOptions {
   readonly workerCount: number;
   readonly prober: Prober;
   readonly vitals: Vitals;
+  readonly traffic: TrafficBook;
   readonly standings: Standings;
   readonly ejector: Ejector;
   readonly concurrency: Concurrency;
@@ -86,7 +88,7 @@ const RETIRE_MS = 60_000;
 export function createSite(options: SiteOptions): Site {
   const { log, prober, vitals } = options;
   const registry = createInstanceRegistry({ slots: options.slots });
-  const upstreamRows = createUpstreamRows((slot) => vitals.clearSlot(slot));
+  const upstreamRows = createRows(INSTANCE_ROWS, UPSTREAM_ROWS, (slot) => vitals.clearSlot(slot));
   let served: Served | null = null;
   let managed = new Map<string, Running>();
   const leaving = new Set<Promise<void>>();
@@ -198,6 +200,7 @@ export function createSite(options: SiteOptions): Site {
       connectionsPerWorker: Math.max(1, Math.ceil(limit / options.workerCount)),
       instances: specs.specs,
       upstreamSlots: rows,
+      trafficRows: options.traffic.rows(config),
       stickySecret: await options.stickySecret(config),
     };
     const before = managed;

@@ -1,8 +1,11 @@
 // Gathers what /api/status and the banner show from the parts of control. Reads only.
 
-import type { StatusReport } from '../admin/status.ts';
+import type { TrafficFigures } from '../admin/metrics.ts';
+import type { RouteTraffic, StatusReport, Times, UpstreamTraffic } from '../admin/status.ts';
 import { latencyNow } from '../balance/latency.ts';
 import { readCounters } from '../observe/counters.ts';
+import { BUCKETS, quantileMs } from '../observe/histogram.ts';
+import type { Traffic } from '../observe/traffic.ts';
 import type { ArenaStats } from '../store/arena-stats.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import { type BannerInput, describeAction, describeCache } from './banner.ts';
@@ -14,6 +17,7 @@ import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
 import type { Site } from './site.ts';
 import type { Standings } from './standings.ts';
+import type { TrafficBook } from './traffic.ts';
 import type { Workers } from './workers.ts';
 
 /** The parts that are looked at. */
@@ -28,6 +32,7 @@ export interface View {
   readonly vitals: Vitals;
   readonly workerCount: number;
   readonly counters: SharedArrayBuffer;
+  readonly traffic: TrafficBook;
   readonly cache: Cache;
   readonly readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   readonly draining: boolean;
@@ -41,6 +46,7 @@ export function statusReport(view: View, nowMs: number): StatusReport {
   const served = site.served;
   const config = served?.published.config;
   const counters = readCounters(view.counters);
+  const rows = served?.published.trafficRows ?? { routes: {}, upstreams: {} };
   return {
     version: options.version,
     node: options.nodeVersion,
@@ -72,17 +78,71 @@ export function statusReport(view: View, nowMs: number): StatusReport {
       match: `${route.match.host ?? ''}${route.match.path}${route.match.prefix ? '*' : ''}`,
       to: describeAction(route.action),
       cache: describeCache(route),
+      traffic: routeTraffic(view.traffic.ofRoute(rows, route.name)),
     })),
     upstreams: (config?.upstreams ?? []).map((upstream) => ({
       name: upstream.name,
       balance: upstream.balance.policy,
       ...loadOf(view, upstream.name),
       breaker: view.breakers.of(upstream.name)?.word ?? 'off',
+      traffic: upstreamTraffic(view.traffic.ofUpstream(rows, upstream.name)),
       instances: instancesOf(view, upstream.name, nowMs),
     })),
     cache: cacheStatus(view.cache.stats(), config?.cache.memoryBytes ?? 0),
+    traffic: routeTraffic(view.traffic.total()),
     counters,
     certificates: (served?.published.certificates ?? []).map(({ hosts, notAfterMs }) => ({ hosts, notAfterMs })),
+  };
+}
+
+/** The same figures in full, for /metrics. */
+export function trafficFigures({ site, traffic }: View): TrafficFigures {
+  const published = site.served?.published;
+  if (published === undefined) return { routes: new Map(), upstreams: new Map() };
+  const { config, trafficRows } = published;
+  const routes = new Map(config.routes.map(({ name }) => [name, traffic.ofRoute(trafficRows, name)]));
+  // Under no name, as in the access log: what found no route.
+  routes.set('', traffic.withoutRoute());
+  routes.set('(others)', traffic.ofOtherRoutes());
+  return {
+    routes,
+    upstreams: new Map(config.upstreams.map(({ name }) => [name, traffic.ofUpstream(trafficRows, name)])),
+  };
+}
+
+function routeTraffic(traffic: Traffic): RouteTraffic {
+  const cache: Record<string, Times> = {};
+  const asked = { all: 0, answered: 0 };
+  for (const [word, { counts }] of traffic.times) {
+    const times = timesOf(counts);
+    if (word !== '') cache[word] = times;
+    if (word === '' || word === 'bypass') continue;
+    asked.all += times.requests;
+    if (word === 'hit' || word === 'stale' || word === 'collapsed') asked.answered += times.requests;
+  }
+  return { ...upstreamTraffic(traffic), hitRatio: asked.all === 0 ? null : asked.answered / asked.all, cache };
+}
+
+function upstreamTraffic({ classes, bytesIn, bytesOut, times }: Traffic): UpstreamTraffic {
+  const [none = 0, ...of] = classes;
+  const [c1 = 0, c2 = 0, c3 = 0, c4 = 0, c5 = 0] = of;
+  const all = new Float64Array(BUCKETS);
+  for (const { counts } of times.values()) for (const [at, n] of counts.entries()) all[at] = (all[at] as number) + n;
+  return {
+    ...timesOf(all),
+    requests: none + c1 + c2 + c3 + c4 + c5,
+    responses: { none, '1xx': c1, '2xx': c2, '3xx': c3, '4xx': c4, '5xx': c5 },
+    bytesIn,
+    bytesOut,
+  };
+}
+
+function timesOf(counts: Float64Array): Times {
+  return {
+    requests: counts.reduce((all, n) => all + n, 0),
+    p50Ms: quantileMs(counts, 0.5),
+    p95Ms: quantileMs(counts, 0.95),
+    p99Ms: quantileMs(counts, 0.99),
   };
 }
 

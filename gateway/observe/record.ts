@@ -1,5 +1,7 @@
 // One finished request, as the access log and the counters see it.
 
+import type { CacheWord } from '../tables/counters.ts';
+
 export interface AccessRecord {
   /** ms since the epoch. */
   readonly startedMs: number;
@@ -12,8 +14,7 @@ export interface AccessRecord {
   readonly target: string;
   readonly route: string;
   readonly status: number;
-  /** hit, miss, stale, revalidated, bypass, collapsed, or '' when no cache was asked. */
-  readonly cache: string;
+  readonly cache: CacheWord;
   /** A word from the reasons or errors table, '' = none. */
   readonly reason: string;
   /** Upstream's name and the instance's id, '' = none. */

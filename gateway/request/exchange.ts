@@ -17,16 +17,13 @@ import type { ContentPart } from '../policy/content-key.ts';
 import type { Runtime } from '../runtime.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Lead } from '../store/fill-table.ts';
-import { cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
+import { type CacheWord, cacheCounter, errorCounter, responseCounter } from '../tables/counters.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { Reason } from '../tables/reasons.ts';
 import { REQUEST_STATES, type RequestState } from '../tables/states.ts';
 import type { Instance, Upstream } from '../upstream/upstream.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
-
-/** How the cache took part, for the log and the counters. */
-export type CacheWord = '' | 'hit' | 'miss' | 'revalidated' | 'stale' | 'collapsed' | 'bypass';
 
 /** Why a request went to the upstream, in the words of RFC 9211 2.2. */
 export type Forward = '' | 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial';
@@ -335,9 +332,7 @@ export class Exchange implements Waiter {
     if (this.error !== null) state.count(errorCounter(this.error), 1);
     const word = cacheCounter(this.cacheWord);
     if (word !== null) state.count(word, 1);
-    // Last: who sees nothing under way sees all that was counted for it.
-    state.count('requests_active', -1);
-    runtime.log({
+    runtime.finished({
       startedMs: downstream.receivedMs,
       id: this.request?.requestId ?? '',
       client: this.request?.clientAddress ?? downstream.peer,
@@ -359,5 +354,7 @@ export class Exchange implements Waiter {
       bytesOut,
       complete: this.#clean,
     });
+    // Last: who sees nothing under way sees all that was counted for it.
+    state.count('requests_active', -1);
   }
 }

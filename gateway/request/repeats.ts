@@ -143,7 +143,7 @@ export class RepeatShelf {
 
   /** Counts and logs a repeat whose way ended; `clean`: the client has all of it. As Exchange does for every other. */
   finish(repeat: Repeat, peer: string, startedMs: number, clean: boolean): void {
-    const { state, log } = this.#runtime;
+    const { state, finished } = this.#runtime;
     state.count('requests', 1);
     state.count('bytes_out', repeat.bodyBytes);
     if (!clean) state.count('client_aborts', 1);
@@ -151,7 +151,7 @@ export class RepeatShelf {
     if (answered !== null) state.count(answered, 1);
     state.count('cache_hit', 1);
     state.count('cache_repeats', 1);
-    log({
+    finished({
       startedMs,
       id: state.newRequestId(),
       client: peer,

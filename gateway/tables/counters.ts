@@ -83,6 +83,11 @@ export function responseCounter(status: number): CounterName | null {
   return RESPONSES[Math.floor(status / 100)] ?? null;
 }
 
+/** How the cache took part in a request: as the log, the counters and the histograms have it. '' = nobody asked it. */
+export const CACHE_WORDS = ['', 'hit', 'miss', 'revalidated', 'stale', 'collapsed', 'bypass'] as const;
+
+export type CacheWord = (typeof CACHE_WORDS)[number];
+
 const CACHE: Readonly<Record<string, CounterName>> = {
   hit: 'cache_hit',
   miss: 'cache_miss',
@@ -93,9 +98,7 @@ const CACHE: Readonly<Record<string, CounterName>> = {
 };
 
 /** The counter of a cache word as in the access log; null for ''. */
-export function cacheCounter(
-  word: '' | 'hit' | 'miss' | 'revalidated' | 'stale' | 'collapsed' | 'bypass',
-): CounterName | null {
+export function cacheCounter(word: CacheWord): CounterName | null {
   return CACHE[word] ?? null;
 }
 

@@ -316,7 +316,7 @@ export class World {
       places: new Map(),
       misdirected: () => false,
       httpsPort: null,
-      log: (line) => this.#finished.set(line.id, (this.#finished.get(line.id) ?? 0) + 1),
+      finished: (line) => this.#finished.set(line.id, (this.#finished.get(line.id) ?? 0) + 1),
     };
     return { runtime, counts };
   }

@@ -31,6 +31,8 @@ function listenAt(host: string | null, port = 0): ListenAddress {
   return { kind: 'tcp', host, port, text: `${host ?? ''}:${port}` };
 }
 
+const noTimes = { requests: 0, p50Ms: null, p95Ms: null, p99Ms: null };
+
 const report: StatusReport = {
   version: '0.1.0',
   node: 'v26',
@@ -58,6 +60,14 @@ const report: StatusReport = {
     chains: 0,
     tornReadsRetried: 0,
   },
+  traffic: {
+    ...noTimes,
+    responses: { none: 0, '1xx': 0, '2xx': 0, '3xx': 0, '4xx': 0, '5xx': 0 },
+    bytesIn: 0,
+    bytesOut: 0,
+    hitRatio: null,
+    cache: {},
+  },
   counters: {},
   certificates: [],
 };
@@ -69,6 +79,7 @@ async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promi
     listen: listenAt('127.0.0.1'),
     token: TOKEN,
     status: () => report,
+    traffic: () => ({ routes: new Map(), upstreams: new Map() }),
     readiness: () => ({ ready: true, reasons: [] }),
     upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,
@@ -200,6 +211,7 @@ test('a refused reload says why; a second at the same time, or one without a fil
     status: () => {
       throw new Error('/secret/path');
     },
+    traffic: () => ({ routes: new Map(), upstreams: new Map() }),
     readiness: () => ({ ready: true, reasons: [] }),
     upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,
@@ -322,6 +334,7 @@ test('close() ends idle and stalled connections', async () => {
     listen: listenAt('127.0.0.1'),
     token: TOKEN,
     status: () => report,
+    traffic: () => ({ routes: new Map(), upstreams: new Map() }),
     readiness: () => ({ ready: true, reasons: [] }),
     upstreams: (order) => Promise.resolve({ ok: true as const, done: order.kind, tookMs: 1 }),
     explain: (question) => question,

@@ -66,6 +66,7 @@ function bench(count: number, hungMs?: number): Bench {
       vitals: new SharedArrayBuffer(8),
       rates: new SharedArrayBuffer(8),
       counters: new SharedArrayBuffer(8),
+      traffic: new SharedArrayBuffer(8),
       heartbeats: new SharedArrayBuffer(4 * count),
       adminToken: new SharedArrayBuffer(32),
       cache: {

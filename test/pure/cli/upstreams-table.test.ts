@@ -35,6 +35,15 @@ const upstream: UpstreamStatus = {
   waiting: 1,
   retrying: 0,
   breaker: 'closed',
+  traffic: {
+    requests: 0,
+    p50Ms: null,
+    p95Ms: null,
+    p99Ms: null,
+    responses: { none: 0, '1xx': 0, '2xx': 0, '3xx': 0, '4xx': 0, '5xx': 0 },
+    bytesIn: 0,
+    bytesOut: 0,
+  },
   instances: [
     instance({}),
     instance({

@@ -65,7 +65,7 @@ test('times are told as Date tells them, whatever order they come in', () => {
 });
 
 test('a record without a cache, an upstream or a reason leaves them out', () => {
-  const bare = { ...RECORD, cache: '', upstream: '', instance: '', tries: 0, upstreamMs: -1, route: '' };
+  const bare: AccessRecord = { ...RECORD, cache: '', upstream: '', instance: '', tries: 0, upstreamMs: -1, route: '' };
   const keys = Object.keys(JSON.parse(jsonLine(bare, [])));
   for (const key of ['cache', 'reason', 'upstream', 'instance', 'tries', 'upstream_ms', 'route']) {
     assert.ok(!keys.includes(key), key);

@@ -41,7 +41,7 @@ function bench(heldElsewhere = 0, fields: readonly string[] = []): Bench {
     return null;
   };
   const steps = { receive: wait, route: wait, guard: wait, wait, fetch: wait, file: wait, deliver: wait, tunnel: wait };
-  const runtime = { state, log: () => {} } as unknown as Runtime<Filling>;
+  const runtime = { state, finished: () => {} } as unknown as Runtime<Filling>;
   const x = new Exchange(runtime, downstream, null, { ...steps, look, read, answer });
   x.request = { method: 'QUERY', fields: [], requestId: '1' } as unknown as RequestHead;
   x.upload = new Upload(source, 1_000_000, () => {});
