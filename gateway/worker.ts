@@ -50,6 +50,7 @@ const pools = createPools({
   vitals: new Vitals(birth.vitals),
   workers: birth.workers,
   workerRow: birth.row,
+  lane: birth.lane,
   count: (name) => counters.add(name, 1),
 });
 const idPrefix = randomBytes(8).toString('hex');

@@ -1,4 +1,4 @@
-// One try of one request on one server, over undici's dispatch: the request's framing, the timers, pause and resume, and
+// One try of one request on one server, over the lane's or undici's dispatch: the request's framing, the timers, pause and resume, and
 // what the answer's head must satisfy before anybody sees it. It never chooses a server, never retries on another one,
 // and never touches the caller's body beyond reading it.
 
@@ -14,13 +14,14 @@ import { LIMITS } from '../tables/limits.ts';
 import { OutgoingBody } from './body.ts';
 import type { LineHandler } from './client.ts';
 import type { Line } from './dial.ts';
-import { failureWord } from './failures.ts';
+import { failureWord, isPoolGone } from './failures.ts';
+import { UpstreamLane } from './lane.ts';
 import { receivedFields, trailerFields } from './received.ts';
 import type { Attempt, AttemptHandlers, FailureWord, Outgoing } from './upstream.ts';
 
 /** The pool an attempt runs on. */
 export interface AttemptOwner {
-  /** undici let go of the request: its place is free. */
+  /** Whoever sent the request let go of it: its place is free. */
   released(): void;
   /** The attempt is over for its caller. */
   ended(attempt: RunningAttempt): void;
@@ -60,7 +61,7 @@ const observed: Readonly<Record<FailureWord, Sample | null>> = {
 export class RunningAttempt implements Attempt, LineHandler {
   rejected = false;
   readonly bornMs: number = performance.now();
-  /** waiting: for a place on the pool; connecting: undici has it; sending: on a connection; receiving: the head came. */
+  /** waiting: for a place on the pool; connecting: the pool has it; sending: on a connection; receiving: the head came. */
   #state: 'waiting' | 'connecting' | 'sending' | 'receiving' | 'ended' = 'waiting';
   readonly #outgoing: Outgoing;
   readonly #handlers: AttemptHandlers;
@@ -70,7 +71,7 @@ export class RunningAttempt implements Attempt, LineHandler {
   #line: Line | null = null;
   #timer: Timer | null = null;
   #startedMs = performance.now();
-  /** undici holds the request and will report its end. */
+  /** The pool holds the request and will report its end. */
   #held = false;
   #sent = false;
   #requestSent = false;
@@ -107,8 +108,8 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#arm(this.#outgoing.timeouts.connectMs);
   }
 
-  /** Gives the request to undici. */
-  dispatch(pool: Dispatcher): void {
+  /** Gives the request to the lane or to undici's pool. */
+  dispatch(pool: UpstreamLane | Dispatcher): void {
     this.#held = true;
     if (this.#state === 'ended') {
       this.#letGo();
@@ -118,11 +119,19 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.rejected = false;
     this.#startedMs = performance.now();
     this.#arm(this.#outgoing.timeouts.connectMs);
+    const { method, path, fields } = this.#outgoing;
+    const body = this.#body;
+    const bodyBytes = this.#contentLength();
+    if (pool instanceof UpstreamLane) {
+      pool.dispatch({ method, path, fields, body, bodyBytes }, this);
+      return;
+    }
+    const length = bodyBytes === null ? [] : ['content-length', String(bodyBytes)];
     const options: Options = {
-      method: this.#outgoing.method,
-      path: this.#outgoing.path,
-      headers: this.#headers(),
-      body: this.#body,
+      method,
+      path,
+      headers: [...fields, ...length],
+      body,
       servername: this.#owner.servername,
     };
     pool.dispatch(options, this);
@@ -150,7 +159,7 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#cut('aborted', new Error('aborted'));
   }
 
-  // What undici calls.
+  // What the pool calls.
 
   assign(line: Line): void {
     this.#line = line;
@@ -209,6 +218,8 @@ export class RunningAttempt implements Attempt, LineHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     this.#letGo();
+    // From here on it may be another's connection.
+    this.#controller = null;
     if (this.#state === 'ended') return;
     // undici ends a body that runs to the end of the connection cleanly even when that end was a reset.
     const broken = this.#framed ? null : (this.#line?.socket?.errored ?? null);
@@ -233,7 +244,7 @@ export class RunningAttempt implements Attempt, LineHandler {
       return;
     }
     if (controller === null) {
-      this.#fail(poolGone(error) ? 'connect' : 'client', error);
+      this.#fail(isPoolGone(error) ? 'connect' : 'client', error);
       return;
     }
     const started = this.#state !== 'connecting';
@@ -248,10 +259,9 @@ export class RunningAttempt implements Attempt, LineHandler {
 
   // What follows from it.
 
-  #headers(): string[] {
-    const { fields, method, bodyBytes } = this.#outgoing;
-    const length = this.#body !== null ? bodyBytes : expectsBody.has(method) ? 0 : null;
-    return (length === null ? fields : [...fields, 'content-length', String(length)]) as string[];
+  #contentLength(): number | null {
+    const { method, bodyBytes } = this.#outgoing;
+    return this.#body !== null ? bodyBytes : expectsBody.has(method) ? 0 : null;
   }
 
   #onInterim(status: number, fields: Fields): void {
@@ -429,8 +439,4 @@ function raise(bug: unknown): void {
   queueMicrotask(() => {
     throw bug;
   });
-}
-
-function poolGone(error: Error): boolean {
-  return 'code' in error && (error.code === 'UND_ERR_CLOSED' || error.code === 'UND_ERR_DESTROYED');
 }

@@ -13,6 +13,9 @@ export interface LineHandler extends Dispatcher.DispatchHandler {
   readonly wantsFresh: boolean;
   /** Told which client the request goes to, before it does. */
   assign(line: Line): void;
+  /** Some of its body was given to the connection; all of the request was. */
+  onBodySent(): void;
+  onRequestSent(): void;
 }
 
 export class SafeClient extends Client {

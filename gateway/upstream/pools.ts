@@ -33,6 +33,8 @@ export interface PoolSetOptions {
   /** This worker's row in the vitals table. */
   readonly workerRow: number;
   readonly count: (name: CounterName) => void;
+  /** See ServerPoolOptions. */
+  readonly lane: boolean;
 }
 
 export function createPools(options: PoolSetOptions): PoolSet {

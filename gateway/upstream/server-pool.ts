@@ -1,4 +1,4 @@
-// One server as this worker sees it: its undici pool, the requests that wait for one of its connections, what it has
+// One server as this worker sees it: its connections, the requests that wait for one of its connections, what it has
 // been like lately, and the tunnels to it. It owns all of them and closes them. It does not choose between servers.
 
 import { Pool } from 'undici';
@@ -11,7 +11,8 @@ import type { InstanceSpec } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { type AttemptOwner, RunningAttempt } from './attempt.ts';
 import { SafeClient } from './client.ts';
-import { authorityOf, createDial, type Line, originOf } from './dial.ts';
+import { authorityOf, createDial, type Dial, type Line, originOf } from './dial.ts';
+import { UpstreamLane } from './lane.ts';
 import { openTunnel } from './tunnel.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Tunnel, TunnelRequest } from './upstream.ts';
 import { type InstanceState, type Outcome, stateOf, type Vitals } from './vitals.ts';
@@ -28,6 +29,8 @@ export interface ServerPoolOptions {
   readonly connections: number;
   readonly connectMs: number;
   readonly idleMs: number;
+  /** HTTP/1.1 takes the short way; else all goes through undici. */
+  readonly lane: boolean;
 }
 
 /** Streams that one HTTP/2 connection carries at once. */
@@ -71,7 +74,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   turn = 0;
   readonly latency: Latency;
   readonly #options: ServerPoolOptions;
-  readonly #pool: Pool;
+  readonly #pool: Pool | UpstreamLane;
   /** Requests undici may hold at once. */
   #places: number;
   #taken = 0;
@@ -112,13 +115,27 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
         this.#idleTimes = closedIdle(this.#idleTimes, idleForMs, performance.now());
       },
     });
-    this.#pool = new Pool(originOf(address), {
-      connections: options.connections,
+    this.#pool =
+      options.lane && http2 === 'off'
+        ? new UpstreamLane({
+            address,
+            dial,
+            idleMs: () => this.#idleTimes.baseMs,
+            isStale: (line) => this.#isStale(line),
+          })
+        : this.#undici(dial);
+  }
+
+  /** The pool for servers that speak HTTP/2, or may. */
+  #undici(dial: Dial): Pool {
+    const { address, connections, http2, idleMs: keepAliveTimeout } = this.#options;
+    return new Pool(originOf(address), {
+      connections,
       pipelining: 1,
       allowH2: http2 !== 'off',
       ...(http2 === 'h2c' ? { useH2c: true } : {}),
       h2Options: { maxConcurrentStreams: STREAMS },
-      keepAliveTimeout: options.idleMs,
+      keepAliveTimeout,
       keepAliveMaxTimeout: LONGEST_IDLE_MS,
       keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
       maxHeaderSize: LIMITS.responseHeaderBytes,

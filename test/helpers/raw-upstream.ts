@@ -179,7 +179,7 @@ export function fleet(
   count: (name: string) => void = () => {},
 ): Fleet {
   const vitals = new Vitals(createVitals());
-  const pools = createPools({ vitals, workers: 1, workerRow: 0, count });
+  const pools = createPools({ vitals, workers: 1, workerRow: 0, lane: true, count });
   const upstream = pools
     .apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }, 'secret')
     .get(config.name);

@@ -29,7 +29,7 @@ function pools(): {
   apply: (config: UpstreamConfig, specs: readonly InstanceSpec[]) => Upstream;
 } {
   const vitals = new Vitals(createVitals());
-  const set = createPools({ vitals, workers: 1, workerRow: 0, count: () => {} });
+  const set = createPools({ vitals, workers: 1, workerRow: 0, lane: true, count: () => {} });
   return {
     set,
     vitals,
