@@ -89,6 +89,15 @@ describe('what breaks a rule is found', () => {
       "import { WebSocket } from 'ws';",
       /not in package.json's dependencies/,
     ],
+    [
+      'a literal in a property',
+      'gateway/edge/a.ts',
+      'x.onClose = (clean) => f(clean);',
+      /:1 assigns a function literal/,
+    ],
+    ['with types', 'gateway/edge/a.ts', 'a;\nx.#onClose = async (a: B): Promise<void> => {};', /:2 assigns a function/],
+    ['without brackets', 'gateway/fetch/a.ts', 'x.y = a => 1;', /assigns a function/],
+    ['a function expression', 'gateway/fetch/a.ts', 'x.y = function () {};', /assigns a function/],
     ['any', 'gateway/edge/a.ts', 'function f(x: any): void {}', /type any/],
     ['any in a generic', 'gateway/edge/a.ts', 'const m = new Map<string, any>();', /type any/],
     ['as any', 'gateway/edge/a.ts', 'const y = x as any;', /type any/],
@@ -110,6 +119,7 @@ describe('what breaks a rule is found', () => {
 
 describe('what keeps the rules is left alone', () => {
   const rows: [what: string, file: string, text: string][] = [
+    ['a named function in a property', 'gateway/edge/a.ts', 'const a = () => 1; x.y = a; x.z = (a); f(() => 1);'],
     ['an arrow down', 'gateway/store/a.ts', "import type { Fields } from '../http/fields.ts';"],
     ['its own folder', 'gateway/store/a.ts', "import { x } from './frame.ts';"],
     ['main over cli', 'gateway/cli/a.ts', "import '../main.ts'; process.exit(0);"],

@@ -162,7 +162,8 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
     this.#idleSinceMs = nowMs;
     this.#idleBytes = connection.socket.bytesRead;
     // Node's way of ending a connection after the last answer, replaced by one that cannot cost the client this answer.
-    connection.socket.destroySoon = () => this.#close();
+    const close = (): void => this.#close();
+    connection.socket.destroySoon = close;
   }
 
   get active(): number {
@@ -190,11 +191,12 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
     socket.on('data', onData).on('end', () => this.#laneEnd());
     socket.on('drain', () => this.#inLane()?.drained());
     socket.on('close', () => this.#inLane()?.over(false));
-    this.#leaveLane = () => {
+    const leaveLane = (): void => {
       this.#leaveLane = null;
       socket.off('data', onData);
       attach();
     };
+    this.#leaveLane = leaveLane;
   }
 
   /** The lane's own request in progress. */
@@ -258,7 +260,8 @@ class Http1Connection implements Protocol, Http1Owner, LaneOwner {
   #repeatInLane(shelf: RepeatShelf, repeat: Repeat, nowMs: number, rest: Uint8Array): void {
     const head = { method: repeat.method, target: repeat.target, fields: [], end: 0 };
     const exchange = new LaneExchange(this, head, nowMs);
-    exchange.onClose = (clean) => shelf.finish(repeat, this.connection.peer, nowMs, clean);
+    const closed = (clean: boolean): void => shelf.finish(repeat, this.connection.peer, nowMs, clean);
+    exchange.onClose = closed;
     this.#current = exchange;
     exchange.repeat(rest, repeat.bodyBytes);
   }

@@ -13,6 +13,8 @@ import { fieldLines, interimHead, responseHead } from './response-head.ts';
 
 /** A body up to this size goes out with its head in one buffer; a larger one in pieces, so that a slow reader's progress can be seen. */
 const SLICE_BYTES = 65_536;
+/** Up to this size a chunk goes out in one piece with what frames it. */
+const JOINED_BYTES = 8192;
 const NOTHING = new Uint8Array(0);
 const LINE_END = Buffer.from('\r\n');
 
@@ -116,6 +118,15 @@ export class LaneExchange implements Downstream {
     const { socket } = this.#owner.connection;
     if (!this.#chunked && this.#head === null) return socket.write(chunk);
     const before = this.#chunked ? `${this.#takeHead()}${chunk.length.toString(16)}\r\n` : this.#takeHead();
+    const behind = this.#chunked ? LINE_END.length : 0;
+    if (chunk.length <= JOINED_BYTES) {
+      // A copy costs less than a list of pieces.
+      const joined = Buffer.allocUnsafe(before.length + chunk.length + behind);
+      joined.write(before, 0, 'latin1');
+      joined.set(chunk, before.length);
+      if (behind > 0) joined.set(LINE_END, before.length + chunk.length);
+      return socket.write(joined);
+    }
     socket.cork();
     socket.write(before, 'latin1');
     let more = socket.write(chunk);

@@ -83,7 +83,8 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
     },
   );
   if (reader === null) throw new Error('the first bytes of the body are gone');
-  downstream.onDrain = () => reader.resume();
+  const drained = (): void => reader.resume();
+  downstream.onDrain = drained;
   if (stream === null) {
     x.onGone = leave;
     return;
@@ -91,10 +92,11 @@ function deliverFetched(x: Exchange, request: RequestHead, fetch: Filling, nowMs
   const { streams } = x.runtime.state;
   if (x.gone) return;
   streams.add(stream);
-  x.onGone = () => {
+  const gone = (): void => {
     streams.remove(stream);
     leave();
   };
+  x.onGone = gone;
 }
 
 /** A file, at the pace of its client. */
@@ -103,7 +105,8 @@ function deliverFile(x: Exchange, file: FileAnswer): void {
   const { stream } = file;
   if (!respondFile(x, file) || stream === null) return;
   let bytes = 0;
-  downstream.onDrain = () => stream.resume();
+  const drained = (): void => void stream.resume();
+  downstream.onDrain = drained;
   stream.on('error', () => downstream.abort());
   stream.on('end', () => {
     // Cut shorter while it was read: Downstream ends nothing cleanly that has fewer bytes than it promised.

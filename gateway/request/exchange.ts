@@ -133,7 +133,8 @@ export class Exchange implements Waiter {
     this.downstream = downstream;
     this.upgrade = upgrade;
     this.#steps = steps;
-    downstream.onClose = (clean) => this.#closed(clean);
+    const closed = (clean: boolean): void => this.#closed(clean);
+    downstream.onClose = closed;
     runtime.state.count('requests', 1);
     runtime.state.count('requests_active', 1);
   }

@@ -5,7 +5,7 @@ import { Fetch } from '../fetch/fetch.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Mirror } from '../fetch/mirror.ts';
 import type { Outcome } from '../fetch/outcome.ts';
-import type { FetchPlan } from '../fetch/plan.ts';
+import type { AnswerHead, AsGet, FetchPlan } from '../fetch/plan.ts';
 import { chooseShadow } from '../fetch/shadow.ts';
 import { parseRequestCacheControl, type RequestControl } from '../http/cache-control.ts';
 import { fieldOf, fieldsOf, hasField } from '../http/fields.ts';
@@ -242,8 +242,10 @@ export function wait(x: Exchange): RequestState | null {
   if (running === null) throw new Error('wait without a fetch');
   x.follows = true;
   if (running.outcome.kind !== 'pending') return followerNext(x, running);
-  x.outcomeArrived = (fetch) => x.resume(followerNext(x, fetch));
-  x.onGone = () => running.abandon(x);
+  const arrived = (fetch: Filling): void => x.resume(followerNext(x, fetch));
+  const gone = (): void => running.abandon(x);
+  x.outcomeArrived = arrived;
+  x.onGone = gone;
   x.timer = setTimeout(() => {
     running.abandon(x);
     x.reason = 'lock-timeout';
@@ -398,9 +400,14 @@ export function fetchAlone(x: Exchange): RequestState | null {
   x.lead = null;
   x.fetch = fetch;
   x.follows = false;
-  if (mayChange(x)) fetch.invalidate = (head) => invalidateAfter(x, head);
-  x.outcomeArrived = () => x.resume(leaderNext(x, fetch));
-  x.onGone = () => fetch.abandon(x);
+  if (mayChange(x)) {
+    const invalidate = (head: AnswerHead): AsGet | null => invalidateAfter(x, head);
+    fetch.invalidate = invalidate;
+  }
+  const arrived = (): void => x.resume(leaderNext(x, fetch));
+  const gone = (): void => fetch.abandon(x);
+  x.outcomeArrived = arrived;
+  x.onGone = gone;
   fetch.start(x);
   return null;
 }

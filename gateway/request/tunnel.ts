@@ -53,7 +53,8 @@ function begin(x: Exchange, tried: Set<Instance>): void {
   });
   const stream: OpenStream = { instance: instance.id, ask: () => running.close(CLOSE_CODES.serviceRestart) };
   runtime.state.streams.add(stream);
-  x.onGone = () => running.destroy();
+  const gone = (): void => running.destroy();
+  x.onGone = gone;
   running.closed.then((end) => {
     runtime.state.streams.remove(stream);
     ended(x, tried, end);

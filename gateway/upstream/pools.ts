@@ -67,8 +67,10 @@ export function createPools(options: PoolSetOptions): PoolSet {
           pool.tier = spec.tier;
           pool.token = tokenOf(config.balance, stickySecret, spec.id);
           pool.onCount = options.count;
-          pool.onFreed = () => load.room.freed();
-          pool.onServed = (tookMs) => noteService(load, tookMs);
+          const freed = (): void => load.room.freed();
+          const served = (tookMs: number): void => noteService(load, tookMs);
+          pool.onFreed = freed;
+          pool.onServed = served;
           pool.ringsAt = config.eject?.errors ?? 0;
           next.set(key, pool);
           members.push(pool);

@@ -29,6 +29,8 @@ const ROOMS: readonly { readonly layer: number; readonly paths: readonly string[
   { layer: 9, paths: ['gateway/main.ts', 'gateway/cli/'] },
 ];
 
+/** The rooms that a request passes; above them is control. */
+const LAST_DATA_LAYER = 7;
 const PURE_UP_TO = 2;
 const READS_FILES = 'gateway/config/load.ts';
 const MAY_USE_PROCESS = ['gateway/main.ts', 'gateway/cli/'];
@@ -148,6 +150,40 @@ function checkWords(file: string, tokens: readonly Token[], layer: number): stri
   return complaints;
 }
 
+/**
+ * A function literal that is assigned to a property is put into V8's old space at once (it takes it for a method that stays), and
+ * with it everything that it closes over lives until the next full collection: for each request that is three quarters of the
+ * collector's work. With a name of its own first it is like any other object.
+ */
+function checkLiterals(file: string, tokens: readonly Token[], layer: number): string[] {
+  if (layer > LAST_DATA_LAYER) return [];
+  const complaints: string[] = [];
+  for (let i = 2; i < tokens.length; i++) {
+    const dot = tokens[i - 2]?.text;
+    if (tokens[i]?.text !== '=' || (dot !== '.' && dot !== '?.')) continue;
+    const next = tokens[i + 1]?.text === 'async' ? i + 2 : i + 1;
+    if (tokens[next]?.text === 'function' || arrowStarts(tokens, next))
+      complaints.push(`${file}:${tokens[i]?.line} assigns a function literal to a property: give it a name first`);
+  }
+  return complaints;
+}
+
+function arrowStarts(tokens: readonly Token[], start: number): boolean {
+  if (tokens[start]?.text !== '(') return tokens[start + 1]?.text === '=>';
+  let depth = 0;
+  for (let i = start; i < tokens.length; i++) {
+    const text = tokens[i]?.text;
+    if (text === '(') depth++;
+    else if (text === ')') depth--;
+    // Behind the parameters: at once, or behind a type.
+    if (depth === 0)
+      return tokens
+        .slice(i + 1, i + 8)
+        .some((token, at, some) => token.text === '=>' && !some.slice(0, at).some(({ text }) => text === ';'));
+  }
+  return false;
+}
+
 /** Each cycle once, as "a → b → a". */
 function findCycles(edges: ReadonlyMap<string, readonly string[]>): string[] {
   const cycles: string[] = [];
@@ -194,7 +230,7 @@ export function checkArchitecture(sources: Sources, dependencies: ReadonlySet<st
       }
     }
     edges.set(file, targets);
-    complaints.push(...checkWords(file, tokens, layer));
+    complaints.push(...checkWords(file, tokens, layer), ...checkLiterals(file, tokens, layer));
   }
   return [...complaints, ...findCycles(edges)];
 }
