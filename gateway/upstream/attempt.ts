@@ -70,6 +70,7 @@ export class RunningAttempt implements Attempt, LineHandler {
   #controller: Dispatcher.DispatchController | null = null;
   #line: Line | null = null;
   #timer: Timer | null = null;
+  #timerMs = 0;
   #startedMs = performance.now();
   /** The pool holds the request and will report its end. */
   #held = false;
@@ -118,7 +119,12 @@ export class RunningAttempt implements Attempt, LineHandler {
     this.#state = 'connecting';
     this.rejected = false;
     this.#startedMs = performance.now();
-    this.#arm(this.#outgoing.timeouts.connectMs);
+    this.#send(pool);
+    // On an idle connection it was sent at once, and its next timer runs.
+    if (this.#state === 'connecting') this.#arm(this.#outgoing.timeouts.connectMs);
+  }
+
+  #send(pool: UpstreamLane | Dispatcher): void {
     const { method, path, fields } = this.#outgoing;
     const body = this.#body;
     const bodyBytes = this.#contentLength();
@@ -402,7 +408,12 @@ export class RunningAttempt implements Attempt, LineHandler {
   }
 
   #arm(ms: number): void {
+    if (this.#timer !== null && ms === this.#timerMs) {
+      this.#timer.refresh();
+      return;
+    }
     this.#disarm();
+    this.#timerMs = ms;
     this.#timer = setTimeout(() => this.#onTimer(), Math.min(ms, LONGEST_MS));
   }
 

@@ -11,6 +11,9 @@ import { createPools, type PoolSet } from '../../gateway/upstream/pools.ts';
 import type { Attempt, Failure, Instance, Outgoing, Upstream } from '../../gateway/upstream/upstream.ts';
 import { createVitals, Vitals } from '../../gateway/upstream/vitals.ts';
 
+/** How upstreams are spoken to over HTTP/1.1: by our own connections, or by undici (test/wire/upstream-undici.test.ts). */
+export const LANE: boolean = process.env.SLUICE_TEST_LANE !== 'off';
+
 /** One connection as the script sees it. */
 export class RawConnection {
   readonly socket: net.Socket;
@@ -179,7 +182,7 @@ export function fleet(
   count: (name: string) => void = () => {},
 ): Fleet {
   const vitals = new Vitals(createVitals());
-  const pools = createPools({ vitals, workers: 1, workerRow: 0, lane: true, count });
+  const pools = createPools({ vitals, workers: 1, workerRow: 0, lane: LANE, count });
   const upstream = pools
     .apply([config], { [config.name]: specs }, { [config.name]: UPSTREAM_SLOT }, 'secret')
     .get(config.name);

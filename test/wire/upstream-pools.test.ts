@@ -11,6 +11,7 @@ import { createVitals, Vitals } from '../../gateway/upstream/vitals.ts';
 import {
   answering,
   get,
+  LANE,
   type RawConnection,
   Recorder,
   rawUpstream,
@@ -29,7 +30,7 @@ function pools(): {
   apply: (config: UpstreamConfig, specs: readonly InstanceSpec[]) => Upstream;
 } {
   const vitals = new Vitals(createVitals());
-  const set = createPools({ vitals, workers: 1, workerRow: 0, lane: true, count: () => {} });
+  const set = createPools({ vitals, workers: 1, workerRow: 0, lane: LANE, count: () => {} });
   return {
     set,
     vitals,
