@@ -20,7 +20,7 @@ const LARGER = new Map(['16k', '1m'].map((size) => [size, answerOf(SIZES[size] a
 const PIECE = Buffer.alloc(PIECE_BYTES, 'x');
 
 /** A body too large to be held, a piece each time the socket has room. */
-function stream(socket: Socket, bytes: number): void {
+function stream(socket: Socket, bytes: number, closes: boolean): void {
   let left = bytes;
   const more = (): void => {
     while (left > 0) {
@@ -28,6 +28,7 @@ function stream(socket: Socket, bytes: number): void {
       if (!socket.write(PIECE)) return;
     }
     socket.off('drain', more);
+    if (closes) socket.end();
   };
   socket.write(headOf(bytes), 'latin1');
   socket.on('drain', more);
@@ -55,9 +56,10 @@ const server = createServer({ noDelay: true }, (socket: Socket) => {
       const isCount = head.startsWith('GET /count ');
       if (!isCount) answered++;
       const size = /^GET \S*?(16k|1m|1g) /.exec(head)?.[1] ?? '';
-      if (size === '1g') stream(socket, SIZES[size] as number);
+      const closes = CLOSE.test(head);
+      if (size === '1g') stream(socket, SIZES[size] as number, closes);
       else socket.write(isCount ? countAnswer() : (LARGER.get(size) ?? ANSWER));
-      if (CLOSE.test(head)) socket.end();
+      if (closes && size !== '1g') socket.end();
     }
     rest = text.slice(at);
   });

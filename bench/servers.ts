@@ -40,10 +40,18 @@ export async function startOrigin(core: number): Promise<{ url: string; child: C
   return { url, child };
 }
 
-/** http-proxy-3 as it comes, or with a keep-alive agent. */
-export async function startBareProxy(core: number, originUrl: string, agent: boolean): Promise<Server> {
-  const [child, url] = await startPinned(core, 'bare-proxy.ts', originUrl, ...(agent ? ['--agent'] : []));
-  const name = agent ? 'http-proxy-3 + agent' : 'http-proxy-3';
+/** Proxies of Node's world, and how bare-proxy.ts calls them. */
+const BARE = {
+  'http-proxy-3': 'http-proxy-3',
+  'http-proxy-3 + agent': 'agent',
+  'fast-proxy': 'fast-proxy',
+  '@fastify/http-proxy': 'fastify',
+} as const;
+
+export type BareProxyName = keyof typeof BARE;
+
+export async function startBareProxy(core: number, originUrl: string, name: BareProxyName): Promise<Server> {
+  const [child, url] = await startPinned(core, 'bare-proxy.ts', originUrl, BARE[name]);
   return { name, pids: () => [child.pid], proxied: `${url}/`, hit: null, hitMark: null, stop: child.stop };
 }
 

@@ -128,7 +128,8 @@ export async function benchWire(options: WireOptions): Promise<WireRow[]> {
   const servers: Server[] = [];
   try {
     servers.push(await startSluice(SERVER_CORE, origin.url));
-    for (const agent of [false, true]) servers.push(await startBareProxy(SERVER_CORE, origin.url, agent));
+    for (const name of ['http-proxy-3', 'http-proxy-3 + agent'] as const)
+      servers.push(await startBareProxy(SERVER_CORE, origin.url, name));
     if (options.nginx) servers.push(await startNginx(SERVER_CORE, origin.url));
     return await runRounds(coursesOf(servers), origin.url, options);
   } finally {

@@ -2,9 +2,11 @@
 // check that a server's answer is what the scenario's name says before anything is measured.
 
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import type { Peer } from './servers.ts';
@@ -50,9 +52,17 @@ function numberIn(text: string, pattern: RegExp): number {
   return Number(pattern.exec(text)?.[1] ?? 0);
 }
 
-/** HTTP/1.1 over keep-alive connections. Throws when any answer was an error. */
-export async function loadHttp1(core: number, url: string, seconds: number, connections: number): Promise<Load> {
-  const wrk = ['wrk', '--latency', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', url];
+/** HTTP/1.1 over keep-alive connections. `script`: a file for wrk and its arguments. Throws when any answer was an error. */
+export async function loadHttp1(
+  core: number,
+  url: string,
+  seconds: number,
+  connections: number,
+  script: readonly string[] = [],
+): Promise<Load> {
+  const [file, ...args] = script;
+  const wrk = ['wrk', '--latency', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s'];
+  wrk.push(...(file === undefined ? [url] : ['-s', file, url, '--', ...args]));
   const { stdout } = await run('taskset', ['-c', String(core), ...wrk]);
   if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`${url}: not all went well:\n${stdout}`);
   return {
@@ -65,10 +75,38 @@ export async function loadHttp1(core: number, url: string, seconds: number, conn
 
 /** HTTP/2 over TLS: 8 connections of 10 streams each. */
 export async function loadHttp2(core: number, url: string, requests: number): Promise<Load> {
-  const { stdout } = await run('taskset', ['-c', String(core), 'h2load', '-t1', '-c8', '-m10', `-n${requests}`, url]);
-  const done = numberIn(stdout, /(\d+) 2xx/);
-  if (done !== requests) throw new Error(`${url}: ${done} of ${requests} answers were 2xx:\n${stdout}`);
-  return { requests, perSecond: numberIn(stdout, /([\d.]+) req\/s/), p50Ms: null, p99Ms: null };
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-h2load-'));
+  try {
+    const log = join(folder, 'log');
+    const h2load = ['h2load', '-t1', '-c8', '-m10', `-n${requests}`, `--log-file=${log}`, url];
+    const { stdout } = await run('taskset', ['-c', String(core), ...h2load]);
+    const done = numberIn(stdout, /(\d+) 2xx/);
+    if (done !== requests) throw new Error(`${url}: ${done} of ${requests} answers were 2xx:\n${stdout}`);
+    // A line per request: when it began, its status, how long it took in µs.
+    const took = Float64Array.from(readFileSync(log, 'utf8').trimEnd().split('\n'), (line) =>
+      Number(line.split('\t')[2]),
+    ).sort();
+    const at = (part: number): number => (took[Math.ceil(took.length * part) - 1] ?? Number.NaN) / 1000;
+    return { requests, perSecond: numberIn(stdout, /([\d.]+) req\/s/), p50Ms: at(0.5), p99Ms: at(0.99) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** CPU time of the server per handshake, µs, and handshakes per second by one core of load. */
+export async function handshakes(
+  core: number,
+  peer: Peer,
+  kind: 'full' | 'resumed',
+  seconds: number,
+): Promise<{ micros: number; perSecond: number }> {
+  if (peer.https === null) throw new Error(`${peer.name} has no TLS`);
+  const script = join(import.meta.dirname, 'handshakes.ts');
+  const args = [process.execPath, script, new URL(peer.https).port, String(seconds), kind];
+  const before = cpuMicros(peer);
+  const { stdout } = await run('taskset', ['-c', String(core), ...args]);
+  const { handshakes: done, seconds: took } = JSON.parse(stdout) as { handshakes: number; seconds: number };
+  return { micros: (cpuMicros(peer) - before) / done, perSecond: done / took };
 }
 
 export interface Downloaded {
@@ -79,10 +117,20 @@ export interface Downloaded {
   readonly protocol: string;
 }
 
+/** The content of a GET by curl, as it came. */
+export async function contentOf(core: number, url: string, http2: boolean): Promise<Buffer> {
+  const options = ['-sk', http2 ? '--http2' : '--http1.1', url];
+  const { stdout } = await run('taskset', ['-c', String(core), 'curl', ...options], {
+    encoding: 'buffer',
+    maxBuffer: 2 ** 26,
+  });
+  return stdout;
+}
+
 /** One GET by curl, which believes any certificate. `http2`: by HTTP/2, else by HTTP/1.1. */
 export async function download(core: number, url: string, http2: boolean): Promise<Downloaded> {
   const form = '%{http_code} %{size_download} %{speed_download} %{http_version} x';
-  const options = ['-sk', http2 ? '--http2' : '--http1.1', '-o', '/dev/null', '-w', form, url];
+  const options = ['-sk', '-m', '60', http2 ? '--http2' : '--http1.1', '-o', '/dev/null', '-w', form, url];
   const { stdout } = await run('taskset', ['-c', String(core), 'curl', ...options]);
   const [status, bytes, speed, version] = stdout.split(' ');
   return {

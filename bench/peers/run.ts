@@ -1,4 +1,4 @@
-// `npm run bench:peers`: this gateway beside nginx, HAProxy, Varnish, Caddy and http-proxy-3 on the same work in the same
+// `npm run bench:peers`: this gateway beside nginx, HAProxy, Varnish, Caddy and Node's proxies on the same work in the same
 // minutes. Ratios within one run are what counts: the machines that this runs on are shared.
 
 import { execFileSync } from 'node:child_process';
@@ -9,18 +9,20 @@ import { parseArgs } from 'node:util';
 import { canInstall, installPackages } from '../../scripts/apt.ts';
 import { startOrigin } from '../servers.ts';
 import { median } from '../wire.ts';
-import { cpuMicros, download, idleBytes, loadHttp1, loadHttp2, originCount, residentBytes } from './measure.ts';
+import {
+  contentOf,
+  cpuMicros,
+  download,
+  handshakes,
+  idleBytes,
+  loadHttp1,
+  loadHttp2,
+  originCount,
+  residentBytes,
+} from './measure.ts';
 import { chartOf, formatPeers, type LoadRow, type OtherRow, type PeerResults } from './report.ts';
 import { LOADS, type LoadScenario, OTHERS, type OtherName } from './scenarios.ts';
-import {
-  makeCertificate,
-  type Peer,
-  type PeerName,
-  type PeerOptions,
-  STARTS,
-  startNginx,
-  startSluice,
-} from './servers.ts';
+import { makeCertificate, type Peer, type PeerName, type PeerOptions, STARTS, startSluice } from './servers.ts';
 
 const SERVER_CORE = 0;
 const LOAD_CORE = 1;
@@ -147,6 +149,8 @@ const BINARY: Partial<Record<PeerName, string>> = {
   varnish: 'varnishd',
   caddy: 'caddy',
 };
+/** Those that speak TLS. */
+const SECURE: readonly PeerName[] = ['sluice', 'nginx', 'haproxy', 'caddy'];
 const servers = (Object.keys(STARTS) as PeerName[]).filter((name) => {
   const binary = BINARY[name];
   if (!options.servers.includes(name)) return false;
@@ -155,7 +159,7 @@ const servers = (Object.keys(STARTS) as PeerName[]).filter((name) => {
   return false;
 });
 
-const MEASURES = { 'two-workers': twoWorkers, idle, stream, start } satisfies Record<
+const MEASURES = { 'two-workers': twoWorkers, idle, handshakes: tlsHandshakes, stream, start } satisfies Record<
   OtherName,
   () => Promise<OtherRow[]>
 >;
@@ -169,6 +173,8 @@ const base: PeerOptions = {
   log: false,
   workers: 1,
 };
+/** Counts up, so that what is new in one run was not in another. */
+let mixedRuns = 0;
 const loads: LoadRow[] = [];
 const others: OtherRow[] = [];
 try {
@@ -231,13 +237,16 @@ async function check(scenario: LoadScenario, peer: Peer): Promise<void> {
       throw new Error(said);
     if (scenario.isHit ? i > 0 && fetched !== 0 : fetched !== 1) throw new Error(said);
   }
+  const content = await contentOf(LOAD_CORE, url, scenario.http2);
+  if (!content.equals(await contentOf(LOAD_CORE, `${origin.url}${scenario.path}`, false)))
+    throw new Error(`${peer.name} ${scenario.name}: another content than the origin's`);
   await load(scenario, url, 1);
 }
 
-function load({ http2 }: LoadScenario, url: string, seconds: number): ReturnType<typeof loadHttp1> {
-  return http2
-    ? loadHttp2(LOAD_CORE, url, seconds * HTTP2_PER_SECOND)
-    : loadHttp1(LOAD_CORE, url, seconds, options.connections);
+function load({ http2, isMixed }: LoadScenario, url: string, seconds: number): ReturnType<typeof loadHttp1> {
+  if (http2) return loadHttp2(LOAD_CORE, url, seconds * HTTP2_PER_SECOND);
+  const script = isMixed ? [join(import.meta.dirname, 'mixed.lua'), String(mixedRuns++)] : [];
+  return loadHttp1(LOAD_CORE, url, seconds, options.connections, script);
 }
 
 async function measure(scenario: LoadScenario, peer: Peer, rows: readonly LoadRow[], round: number): Promise<void> {
@@ -248,9 +257,12 @@ async function measure(scenario: LoadScenario, peer: Peer, rows: readonly LoadRo
   const { requests, perSecond, p50Ms, p99Ms } = await load(scenario, urlOf(scenario, peer), options.seconds);
   const micros = (cpuMicros(peer) - cpuBefore) / requests;
   const fetched = (await originCount(origin.url)) - countBefore;
-  if (scenario.isHit && fetched > 0)
+  if (scenario.isMixed) {
+    const part = fetched / requests;
+    if (part < 0.19 || part > 0.25) throw new Error(`${peer.name} ${scenario.name}: ${part} reached the origin`);
+  } else if (scenario.isHit && fetched > 0)
     throw new Error(`${peer.name} ${scenario.name}: ${fetched} requests reached the origin`);
-  if (!scenario.isHit && fetched < requests)
+  else if (!scenario.isHit && fetched < requests)
     throw new Error(`${peer.name} ${scenario.name}: ${fetched} of ${requests} reached the origin`);
   row.rounds.push({ cpuMicros: micros, perSecond, p50Ms, p99Ms });
   row.residentBytes = residentBytes(peer);
@@ -284,14 +296,14 @@ async function twoWorkers(): Promise<OtherRow[]> {
 
 async function idle(): Promise<OtherRow[]> {
   const rows: OtherRow[] = [];
-  for (const start of [startSluice, startNginx]) {
+  for (const name of servers.filter((one) => SECURE.includes(one))) {
     for (const kind of ['plain', 'tls', 'http2'] as const) {
-      const peer = await start(base);
+      const peer = await STARTS[name](base);
       try {
         const scenario = LOADS.find(
           ({ name }) => name === (kind === 'plain' ? 'hit-h1' : kind === 'tls' ? 'hit-tls' : 'hit-h2'),
         ) as LoadScenario;
-        await check(scenario, peer);
+        await check(peer.caches ? scenario : { ...scenario, isHit: false }, peer);
         const value = (await idleBytes(peer, kind, options.idle)) / 1024;
         rows.push({
           scenario: 'idle',
@@ -309,9 +321,10 @@ async function idle(): Promise<OtherRow[]> {
 
 async function stream(): Promise<OtherRow[]> {
   const rows: OtherRow[] = [];
-  const peers = [await startSluice(base), await startNginx(base)];
-  const speeds: number[][] = [[], []];
+  const peers: Peer[] = [];
+  const speeds: number[][] = servers.map(() => []);
   try {
+    for (const name of servers) peers.push(await STARTS[name](base));
     for (let round = 0; round < Math.min(3, options.rounds); round++) {
       for (const [i, peer] of peers.entries()) {
         const { status, bytes, bytesPerSecond } = await download(LOAD_CORE, `${peer.http}/1g`, false);
@@ -327,17 +340,49 @@ async function stream(): Promise<OtherRow[]> {
   return rows;
 }
 
-async function start(): Promise<OtherRow[]> {
-  const times: number[] = [];
-  for (let round = 0; round <= options.rounds; round++) {
-    const begunMs = performance.now();
-    const peer = await startSluice(base);
-    await (await fetch(`${peer.http}/a`)).arrayBuffer();
-    // The first one reads from disk what the others find in memory.
-    if (round > 0) times.push(performance.now() - begunMs);
-    await peer.stop();
+async function tlsHandshakes(): Promise<OtherRow[]> {
+  const rows: OtherRow[] = [];
+  const peers: Peer[] = [];
+  try {
+    for (const name of servers.filter((one) => SECURE.includes(one))) peers.push(await STARTS[name](base));
+    for (const kind of ['full', 'resumed'] as const) {
+      const figures = peers.map((): { micros: number; perSecond: number }[] => []);
+      for (let round = 0; round < options.rounds; round++) {
+        for (const [i, peer] of peers.entries()) {
+          const one = await handshakes(LOAD_CORE, peer, kind, options.seconds);
+          figures[i]?.push(one);
+          progress(`handshakes ${kind} ${round + 1}/${options.rounds}: ${peer.name}: ${one.micros.toFixed(0)} µs`);
+        }
+      }
+      for (const [i, { name: server }] of peers.entries()) {
+        const some = figures[i] ?? [];
+        const row = (what: string, value: number): void =>
+          void rows.push({ scenario: 'handshakes', server, what, value });
+        row(`µs per handshake, ${kind}`, median(some.map(({ micros }) => micros)));
+        row(`handshakes/s (what the load's core asked for), ${kind}`, median(some.map(({ perSecond }) => perSecond)));
+      }
+    }
+  } finally {
+    for (const peer of peers) await peer.stop();
   }
-  return [{ scenario: 'start', server: 'sluice', what: 'ms to the first answer', value: median(times) }];
+  return rows;
+}
+
+async function start(): Promise<OtherRow[]> {
+  const rows: OtherRow[] = [];
+  for (const name of servers) {
+    const times: number[] = [];
+    for (let round = 0; round <= options.rounds; round++) {
+      const begunMs = performance.now();
+      const peer = await STARTS[name](base);
+      await (await fetch(`${peer.http}/a`)).arrayBuffer();
+      // The first one reads from disk what the others find in memory.
+      if (round > 0) times.push(performance.now() - begunMs);
+      await peer.stop();
+    }
+    rows.push({ scenario: 'start', server: name, what: 'ms to the first answer', value: median(times) });
+  }
+  return rows;
 }
 
 function versionOf(program: string, ...args: readonly string[]): string {

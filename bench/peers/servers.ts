@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createAuthority } from '../../test/helpers/certificates.ts';
 import { startChild } from '../../test/helpers/child.ts';
 import { startGateway } from '../../test/helpers/gateway.ts';
-import { startBareProxy } from '../servers.ts';
+import { type BareProxyName, startBareProxy } from '../servers.ts';
 
 /** Every client connection serves this many requests, on all servers that count them. */
 const REQUESTS_PER_CONNECTION = 1_000_000;
@@ -319,8 +319,8 @@ ${proxy}
   );
 }
 
-export async function startHttpProxy(options: PeerOptions): Promise<Peer> {
-  const server = await startBareProxy(options.core, options.originUrl, true);
+async function startBare(name: BareProxyName, options: PeerOptions): Promise<Peer> {
+  const server = await startBareProxy(options.core, options.originUrl, name);
   return {
     name: server.name,
     http: server.proxied.slice(0, -1),
@@ -331,7 +331,7 @@ export async function startHttpProxy(options: PeerOptions): Promise<Peer> {
   };
 }
 
-export type PeerName = 'sluice' | 'nginx' | 'haproxy' | 'varnish' | 'caddy' | 'http-proxy-3';
+export type PeerName = 'sluice' | 'nginx' | 'haproxy' | 'varnish' | 'caddy' | BareProxyName;
 
 export const STARTS: Readonly<Record<PeerName, (options: PeerOptions) => Promise<Peer>>> = {
   sluice: startSluice,
@@ -339,5 +339,8 @@ export const STARTS: Readonly<Record<PeerName, (options: PeerOptions) => Promise
   haproxy: startHaproxy,
   varnish: startVarnish,
   caddy: startCaddy,
-  'http-proxy-3': startHttpProxy,
+  'http-proxy-3': (options) => startBare('http-proxy-3', options),
+  'http-proxy-3 + agent': (options) => startBare('http-proxy-3 + agent', options),
+  'fast-proxy': (options) => startBare('fast-proxy', options),
+  '@fastify/http-proxy': (options) => startBare('@fastify/http-proxy', options),
 };
