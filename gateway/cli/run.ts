@@ -25,7 +25,10 @@ export function addRun(program: Command, host: Host, finish: Finish): void {
     .description('Run the gateway on a configuration file.')
     .option('-c, --config <file>', 'configuration ($SLUICE_CONFIG, ./gateway.yaml, /etc/sluice/gateway.yaml)')
     .addOption(new Option('--trace <what>', 'print what happens inside').choices(['states']))
-    .option('--no-lane', "speak HTTP/1.1 to clients through Node's own server and to upstreams through undici (slower; to find faults)")
+    .option(
+      '--no-lane',
+      "speak HTTP/1.1 to clients through Node's own server and to upstreams through undici (slower; to find faults)",
+    )
     .addHelpText('after', EXAMPLES)
     .action(async (options: { readonly config?: string; readonly trace?: string; readonly lane: boolean }) => {
       const found = await findConfig(options.config, host);
