@@ -50,6 +50,8 @@ export class Http2Exchange implements Downstream {
   refusal: ErrorWord | null = null;
   /** We reset the stream ourselves, for the machine. */
   aborted = false;
+  /** Among those of its session. */
+  place = 0;
   onDrain: (() => void) | null = null;
   onClose: ((clean: boolean) => void) | null = null;
   readonly #owner: Http2Owner;
@@ -61,6 +63,8 @@ export class Http2Exchange implements Downstream {
   #promised: number | null = null;
   #rest: Uint8Array | null = null;
   #trailers: Fields = [];
+  /** The head as it was given to Node, which keeps it. */
+  readonly #sent: string[] = [];
   #waitsForTrailers = false;
   #watchesDrain = false;
   /** Progress of writing, as the last sweep saw it. */
@@ -196,7 +200,9 @@ export class Http2Exchange implements Downstream {
     const stream = this.#stream;
     if (this.#state !== 'open' || this.headSent || stream.destroyed || stream.closed) return false;
     this.#bodiless = this.method === 'HEAD' || status === 204 || status === 205 || status === 304;
-    const flat: string[] = [':status', String(status)];
+    const flat = this.#sent;
+    flat.length = 0;
+    flat.push(':status', String(status));
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] as string;
       if (!CONNECTION_SPECIFIC.has(name)) flat.push(name, fields[i + 1] as string);
@@ -291,6 +297,10 @@ export class Http2Exchange implements Downstream {
     else this.body?.fail('the client left');
     this.onClose?.(clean && this.refusal === null);
     this.#owner.finished(this);
+    // Node makes a function for each stream's state that V8 takes for one to stay, and the stream lives as long as that: until the
+    // next full collection. What belongs to the request need not. The listener for errors stays.
+    for (const event of ['close', 'finish', 'drain', 'wantTrailers']) stream.removeAllListeners(event);
+    this.#sent.length = 0;
   }
 }
 

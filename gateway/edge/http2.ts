@@ -63,7 +63,11 @@ class Http2Connection implements Protocol, Http2Owner {
   readonly connection: Connection;
   readonly #context: EdgeContext;
   readonly #session: ServerHttp2Session;
-  readonly #exchanges = new Set<Http2Exchange>();
+  /**
+   * Those in progress, each at its own `place`. No Set: one that things come and go in is rebuilt all the time, and V8 links the old
+   * tables to the new ones, so that what once was in them lives until the next full collection.
+   */
+  readonly #exchanges: Http2Exchange[] = [];
   #streams = 0;
   #idleSinceMs: number;
   /** GOAWAY was sent; 0 = no. */
@@ -86,8 +90,10 @@ class Http2Connection implements Protocol, Http2Owner {
     session.once('close', () => this.#closed());
   }
 
+  readonly #streamBroke = (error: Error): void => this.problem('http2-stream', error.message);
+
   get active(): number {
-    return this.#exchanges.size;
+    return this.#exchanges.length;
   }
 
   problem(word: string, detail: string): void {
@@ -95,10 +101,14 @@ class Http2Connection implements Protocol, Http2Owner {
   }
 
   finished(exchange: Http2Exchange): void {
-    this.#exchanges.delete(exchange);
+    const last = this.#exchanges.pop();
+    if (last !== undefined && last !== exchange) {
+      this.#exchanges[exchange.place] = last;
+      last.place = exchange.place;
+    }
     this.#context.finished++;
     if (exchange.wasReset) this.#reset(performance.now());
-    if (this.#exchanges.size === 0) this.#idleSinceMs = performance.now();
+    if (this.#exchanges.length === 0) this.#idleSinceMs = performance.now();
   }
 
   sweep(nowMs: number): void {
@@ -107,8 +117,9 @@ class Http2Connection implements Protocol, Http2Owner {
       this.#minuteMs = nowMs;
       this.#pings = this.#settings = 0;
     }
-    for (const exchange of this.#exchanges) exchange.sweep(nowMs, limits);
-    if (this.#exchanges.size > 0) return;
+    // A copy: one that is cut may leave at once.
+    for (const exchange of [...this.#exchanges]) exchange.sweep(nowMs, limits);
+    if (this.#exchanges.length > 0) return;
     if (this.#goodbyeMs > 0) {
       if (nowMs - Math.max(this.#goodbyeMs, this.#idleSinceMs) > GOODBYE_MS) this.connection.destroy();
       return;
@@ -131,13 +142,13 @@ class Http2Connection implements Protocol, Http2Owner {
 
   #open(stream: ServerHttp2Stream, raw: readonly string[]): void {
     // From the first tick to the last: an error without a listener would end the worker.
-    stream.on('error', (error) => this.problem('http2-stream', error.message));
+    stream.on('error', this.#streamBroke);
     const nowMs = performance.now();
     // Reset in the same packet that opened it: nothing was begun, but it counts (faults 83).
     if (stream.destroyed || stream.closed) return this.#reset(nowMs);
     this.#streams++;
     const exchange = new Http2Exchange(this, stream, raw, { nowMs: Date.now(), monotonicMs: nowMs });
-    this.#exchanges.add(exchange);
+    exchange.place = this.#exchanges.push(exchange) - 1;
     if (this.#streams >= this.#context.settings.limits.requestsPerConnection) this.#goodbye(nowMs);
     this.#context.onExchange(exchange);
   }
