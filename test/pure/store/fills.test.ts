@@ -20,6 +20,35 @@ test('a fill is found until it is closed, and closing an old one leaves a newer 
   assert.equal(fills.size, 0);
 });
 
+test('as a Map would have it, whatever comes and goes', () => {
+  // Few keys among many, so that some share a bucket.
+  const key = fc.integer({ min: 0, max: 6000 }).map((n) => `k${n}`);
+  const act = fc.tuple(
+    fc.constantFrom('open', 'close', 'close other'),
+    fc.oneof(key, fc.constantFrom('a', 'b')),
+    fc.nat({ max: 2 }),
+  );
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 400 }), (acts) => {
+      const fills = new Fills<number>();
+      const map = new Map<string, number>();
+      for (const [what, name, fill] of acts) {
+        if (what === 'open') {
+          fills.open(name, fill);
+          map.set(name, fill);
+        } else {
+          const given = what === 'close' ? (map.get(name) ?? fill) : fill;
+          fills.close(name, given);
+          if (map.get(name) === given) map.delete(name);
+        }
+        assert.equal(fills.running(name), map.get(name));
+        assert.equal(fills.size, map.size);
+      }
+      for (const [name, fill] of map) assert.equal(fills.running(name), fill);
+    }),
+  );
+});
+
 test('hit-for-miss holds until its time or until a cacheable answer came, in every worker', () => {
   const memory = createHitForMissMemory();
   const one = new HitForMiss(memory);
