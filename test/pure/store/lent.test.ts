@@ -84,3 +84,39 @@ test('all bodies together stay within the bound; what is shared or small is alwa
   own.lent.give(a);
   assert.equal(own.lent.bytes, 0);
 });
+
+test('a copy that nobody reads is kept for the next one, as long as the store holds the same and there is room', () => {
+  const own = shelf(8 * LARGE * 3);
+  for (const key of ['a', 'b', 'c', 'd']) put(own, key, LARGE, key);
+  const read = (key: string): StoredEntry => {
+    const entry = find(own, key);
+    assert.ok(own.lent.take(entry));
+    own.lent.give(entry);
+    return entry;
+  };
+  const a = read('a');
+  assert.equal(own.lent.bytes, 0);
+  assert.equal(own.lent.keptBytes, LARGE);
+  assert.equal(read('a').body, a.body);
+  // An eighth of what may be lent: three of them, the one that was read last is not the first to go.
+  for (const key of ['b', 'c', 'a', 'd']) read(key);
+  assert.equal(own.lent.keptBytes, 3 * LARGE);
+  assert.equal(find(own, 'a').body, a.body);
+  // What the store holds no longer is not found, and not kept.
+  put(own, 'a', LARGE, 'x');
+  assert.equal(find(own, 'a').body[0], 'x'.charCodeAt(0));
+  assert.equal(own.lent.keptBytes, 2 * LARGE);
+});
+
+test('what is kept makes room for what is lent', () => {
+  const own = shelf(8 * LARGE);
+  for (let i = 0; i < 9; i++) put(own, `k${i}`, LARGE, 'x');
+  const first = find(own, 'k0');
+  own.lent.take(first);
+  own.lent.give(first);
+  assert.equal(own.lent.keptBytes, LARGE);
+  for (let i = 1; i < 9; i++) assert.ok(own.lent.take(find(own, `k${i}`)), String(i));
+  assert.equal(own.lent.keptBytes, 0);
+  assert.equal(own.lent.bytes, 8 * LARGE);
+  assert.equal(own.lent.take(find(own, 'k0')), false);
+});
