@@ -38,9 +38,13 @@ import { Vitals } from './upstream/vitals.ts';
 const HEARTBEAT_MS = 500;
 const POOLS_CLOSE_MS = 1_000;
 
-const birth = workerData as WorkerBirth;
 if (parentPort === null) throw new Error('worker.ts runs only as a worker thread');
 const control = parentPort;
+/** Messages that came before there was anybody to take them. */
+const early: ToWorker[] = [];
+let take = (message: ToWorker): void => void early.push(message);
+control.on('message', (message: ToWorker) => take(message));
+const birth = (workerData as WorkerBirth | null) ?? (await born());
 const say = (message: FromWorker): void => control.postMessage(message);
 const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string): void => say({ kind: 'log', level, message });
 
@@ -271,7 +275,7 @@ const heart = setInterval(() => {
   counters.set('fills_running', state.fills.size);
 }, HEARTBEAT_MS);
 
-control.on('message', (message: ToWorker) => {
+take = (message) => {
   switch (message.kind) {
     case 'prepare':
       void prepare(message.published);
@@ -291,4 +295,16 @@ control.on('message', (message: ToWorker) => {
       void drain(message.graceMs);
       break;
   }
-});
+};
+for (const message of early) take(message);
+
+/** A thread that was started before its config was read (control/early.ts): its birth is the first message. */
+function born(): Promise<WorkerBirth> {
+  return new Promise((resolve) => {
+    const later = take;
+    take = (first) => {
+      take = later;
+      resolve(first as unknown as WorkerBirth);
+    };
+  });
+}

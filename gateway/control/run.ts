@@ -19,6 +19,7 @@ import { type Breakers, createBreakers } from './breakers.ts';
 import { type Cache, createCache } from './cache.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { createDiscoverer, type Discoverer } from './discover.ts';
+import { type EarlyThreads, startEarly } from './early.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
@@ -47,8 +48,10 @@ const FILES_WHEN_UNKNOWN = 20_480;
 
 /** Runs until told to stop; resolves to the exit code. */
 export async function runGateway(options: RunOptions): Promise<number> {
+  const early = startEarly(availableParallelism());
   const loaded = await options.load();
   if (!loaded.ok) {
+    void early.end();
     options.writeError(formatProblems(loaded.problems, { colour: options.colour }));
     return EXIT.config;
   }
@@ -64,7 +67,10 @@ export async function runGateway(options: RunOptions): Promise<number> {
   });
   for (const warning of loaded.warnings) log.warn(formatProblems([warning], { colour: false }).trim());
   try {
-    return await new Gateway(options, config, log, pretty, await openFilesLimit()).run();
+    const gateway = new Gateway(options, config, log, pretty, await openFilesLimit(), early);
+    // Those that it had no use for.
+    void early.end();
+    return await gateway.run();
   } finally {
     log.flushSync();
   }
@@ -110,7 +116,7 @@ class Gateway {
   #stopAskedMs = 0;
   #stopAsked: (forced: boolean) => void = () => {};
 
-  constructor(options: RunOptions, config: Config, log: Logger, pretty: boolean, files: number) {
+  constructor(options: RunOptions, config: Config, log: Logger, pretty: boolean, files: number, early: EarlyThreads) {
     this.#options = options;
     this.#first = config;
     this.#log = log;
@@ -158,6 +164,7 @@ class Gateway {
         reusePort: this.#workerCount > 1,
       },
       log,
+      early,
       onDeath: (row) => {
         this.#vitals.clearWorker(row);
         this.#cache.reclaim(row);

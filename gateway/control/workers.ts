@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Published } from '../config/published.ts';
 import type { Logger } from '../observe/log.ts';
+import { type EarlyThreads, workerScript } from './early.ts';
 import type { FromWorker, Listening, ToWorker, WorkerBirth } from './messages.ts';
 
 /** How often the heartbeats are looked at, in ms. */
@@ -21,6 +22,8 @@ export interface WorkersOptions {
   /** A worker died; its rows in shared memory must be cleared. */
   readonly onDeath: (row: number) => void;
   readonly now: () => number;
+  /** Threads that are there already. */
+  readonly early?: EarlyThreads;
   /** The program of a worker; default: worker.ts beside us. */
   readonly script?: URL;
   /** A worker that counts nothing for this long, in ms, is hung. Default 10,000. */
@@ -81,10 +84,10 @@ export function createWorkers(options: WorkersOptions): Workers {
   watch.unref();
 
   function bear(seat: Seat): void {
-    const worker = new Worker(options.script ?? workerScript(), {
-      workerData: { ...options.birth, row: seat.row, workers: options.count } satisfies WorkerBirth,
-      stdin: false,
-    });
+    const birth: WorkerBirth = { ...options.birth, row: seat.row, workers: options.count };
+    const early = options.early?.take() ?? null;
+    early?.postMessage(birth);
+    const worker = early ?? new Worker(options.script ?? workerScript(), { workerData: birth, stdin: false });
     seat.worker = worker;
     seat.beatMs = now();
     worker.on('message', (message: FromWorker) => {
@@ -234,10 +237,4 @@ export function createWorkers(options: WorkersOptions): Workers {
     },
     states: () => seats.map(({ row, worker, restarts }) => ({ row, alive: worker !== null, restarts })),
   };
-}
-
-/** Sources run as .ts, a published package as .js. */
-function workerScript(): URL {
-  const extension = import.meta.filename.endsWith('.ts') ? '.ts' : '.js';
-  return new URL(`../worker${extension}`, import.meta.url);
 }
