@@ -189,6 +189,7 @@ async function prepare(published: Published): Promise<void> {
     const { settings, misdirected } = edgeSettings(published);
     const routes = compileRoutes(config.routes);
     const trusted = compileAddressList(config.trustedProxies);
+    await pools.load(config.upstreams);
     await edge.prepare(settings);
     prepared = { published, routes, trusted, guards: compileGuards(config.routes), misdirected };
   } catch (error) {

@@ -58,7 +58,7 @@ export async function runGateway(options: RunOptions): Promise<number> {
   const { config } = loaded;
   const { createLogger } = await import('../observe/log.ts');
   const pretty = config.log.format === 'pretty' || (config.log.format === 'auto' && options.stdoutIsTerminal);
-  const log = createLogger({
+  const log = await createLogger({
     level: config.log.level,
     format: config.log.format,
     fd: options.stdoutFd,

@@ -2,7 +2,6 @@
 // tens of ms to load. Secrets are replaced by the name they go under, control characters are escaped.
 
 import { pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
 import type { LogConfig } from '../config/config.ts';
 import { openOutput } from './output.ts';
 import { printable, redactDetails } from './redact.ts';
@@ -19,18 +18,23 @@ export interface Logger {
 }
 
 /** A log on `fd`, which stays the caller's. `format: auto` is pretty on a terminal, JSON otherwise. */
-export function createLogger(options: {
+export async function createLogger(options: {
   readonly level: LogConfig['level'];
   readonly format: LogConfig['format'];
   readonly fd: number;
   readonly terminal: boolean;
   readonly colour: boolean;
-}): Logger {
+}): Promise<Logger> {
   const { level, format, colour } = options;
   const output = openOutput(options.fd, true);
   const pretty = format === 'pretty' || (format === 'auto' && options.terminal);
   const humanize = pretty
-    ? prettyFactory({ colorize: colour, translateTime: 'SYS:HH:MM:ss.l', ignore: 'kind', singleLine: true })
+    ? (await import('pino-pretty')).prettyFactory({
+        colorize: colour,
+        translateTime: 'SYS:HH:MM:ss.l',
+        ignore: 'kind',
+        singleLine: true,
+      })
     : null;
   const log = pino(
     {

@@ -1,9 +1,8 @@
 // Opens connections to one server: TCP, TLS or a unix socket, with an exact connect timeout, and says in which phase a
 // connection failed. Knows no HTTP; what travels on the connection is undici's or the tunnel's matter.
 
-import { isIP, type Socket } from 'node:net';
-import type { ConnectionOptions } from 'node:tls';
-import { buildConnector } from 'undici';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
 
 /** A connection did not come about; nothing of a request was sent. */
@@ -39,8 +38,16 @@ export interface DialOptions {
   readonly onClosedIdle: (idleForMs: number) => void;
 }
 
-/** Gives every client of a pool its own connect function; TLS sessions are shared between them. */
-export type Dial = (line: Line) => buildConnector.connector;
+/** Gives every connection of a pool its own way to be opened; TLS sessions are shared between them. */
+export type Dial = (line: Line) => (callback: Dialled) => void;
+
+/** Called once. */
+export type Dialled = (...outcome: [error: null, socket: Socket] | [error: DialFailure, socket: null]) => void;
+
+/** Of a socket's own buffer; not in Node's types. */
+const READ_SIZE: object = { highWaterMark: 65_536 };
+/** How long a connection is silent before TCP asks whether the other side is still there. */
+const KEEP_ALIVE_MS = 60_000;
 
 /** The host without the brackets of an IPv6 literal. */
 export function bareHost(host: string): string {
@@ -81,57 +88,83 @@ export function authorityOf(address: ServerAddress): string {
 /** A dialler for one server. */
 export function createDial(options: DialOptions): Dial {
   const { address } = options;
-  const connect = buildConnector({
-    ...tlsOptions(options.tls),
-    allowH2: options.http2 === 'alpn',
-    preferH2: options.http2 === 'alpn',
-    ...(options.http2 === 'h2c' ? { useH2c: true } : {}),
-    ...(address.kind === 'unix' ? { socketPath: address.path } : {}),
-    // undici's own connect timer ticks twice a second; ours below is exact.
-    timeout: 0,
-  } as buildConnector.BuildOptions);
-  const servername = tlsName(address, options.tls.servername);
-
-  return (line) => (asked, callback) => {
+  const connect = createConnect(options);
+  return (line) => (callback) => {
     let reached = false;
+    let over = false;
+    const socket = connect();
     const timer = setTimeout(() => {
       const where = reached ? 'no TLS handshake' : 'no connection';
       socket.destroy(new DialFailure('connect-timeout', `${where} within ${options.connectMs} ms`));
     }, options.connectMs);
-    // The declared type is void; undici returns the socket for exactly this use. The SNI that undici would take from
-    // the request's Host is the client's, so ours replaces it.
-    const socket = connect({ ...asked, servername }, (error, connected) => {
-      clearTimeout(timer);
-      if (error !== null) {
-        callback(dialFailure(error, address.tls && reached), null);
-        return;
-      }
-      line.socket = connected;
-      line.uses = 0;
-      line.idleSinceMs = 0;
-      options.onOpen('alpnProtocol' in connected && connected.alpnProtocol === 'h2');
-      connected.once('close', options.onClosed);
-      const noteEnd = (): void => {
-        if (line.socket === connected && line.idleSinceMs > 0)
-          options.onClosedIdle(performance.now() - line.idleSinceMs);
-        line.idleSinceMs = 0;
-      };
-      // Only the server's own end: undici closes, too, and we do.
-      connected.once('end', noteEnd);
-      connected.once('error', noteEnd);
-      callback(null, connected);
-    }) as unknown as Socket;
     socket.once('connect', () => {
       reached = true;
     });
+    socket.once(address.tls ? 'secureConnect' : 'connect', () => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      opened(line, socket);
+      callback(null, socket);
+    });
+    // It stays: an error that nobody listens for would end the worker.
+    socket.on('error', (error: Error) => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      callback(dialFailure(error, address.tls && reached), null);
+    });
+  };
+
+  function opened(line: Line, socket: Socket): void {
+    line.socket = socket;
+    line.uses = 0;
+    line.idleSinceMs = 0;
+    options.onOpen('alpnProtocol' in socket && socket.alpnProtocol === 'h2');
+    socket.once('close', options.onClosed);
+    const noteEnd = (): void => {
+      if (line.socket === socket && line.idleSinceMs > 0) options.onClosedIdle(performance.now() - line.idleSinceMs);
+      line.idleSinceMs = 0;
+    };
+    // Only the server's own end: we close, too.
+    socket.once('end', noteEnd);
+    socket.once('error', noteEnd);
+  }
+}
+
+/** Begins a connection. TLS goes on with the last session that the server gave. */
+function createConnect({ address, tls, http2 }: DialOptions): () => Socket {
+  const target =
+    address.kind === 'unix' ? { path: address.path } : { host: bareHost(address.host), port: address.port };
+  let session: Buffer | undefined;
+  return () => {
+    if (!address.tls) {
+      const socket = connectTcp({ ...target, ...READ_SIZE })
+        .setNoDelay(true)
+        .setKeepAlive(true, KEEP_ALIVE_MS);
+      // What undici looks at.
+      return http2 === 'h2c' ? Object.assign(socket, { alpnProtocol: 'h2' }) : socket;
+    }
+    const socket = connectTls({
+      ...target,
+      ...tlsOptions(tls),
+      servername: tlsName(address, tls.servername),
+      ALPNProtocols: http2 === 'alpn' ? ['h2', 'http/1.1'] : ['http/1.1'],
+      ...(session === undefined ? {} : { session }),
+    });
+    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('session', (next) => {
+      session = next;
+    });
+    return socket;
   };
 }
 
 function dialFailure(error: Error, inTls: boolean): DialFailure {
   if (error instanceof DialFailure) return error;
   // Several addresses of one name were tried and at least one of them never answered.
-  if ('code' in error && error.code === 'UND_ERR_CONNECT_TIMEOUT') {
-    return new DialFailure('connect-timeout', error.message, error);
-  }
+  const isLate =
+    error instanceof AggregateError && error.errors.some((one: NodeJS.ErrnoException) => one.code === 'ETIMEDOUT');
+  if (isLate) return new DialFailure('connect-timeout', error.message, error);
   return new DialFailure(inTls ? 'tls' : 'connect', error.message, error);
 }

@@ -3,19 +3,17 @@
 // anything may take, and what an answer means, are other parts' matters.
 
 import type { Socket } from 'node:net';
-import type { buildConnector, Dispatcher } from 'undici';
-import type { ServerAddress } from '../config/config.ts';
+import type { Dispatcher } from 'undici';
 import { isToken } from '../http/chars.ts';
 import type { Fields } from '../http/fields.ts';
 import { type ResponseListener, ResponseReader } from '../http/response-reader.ts';
 import { LIMITS } from '../tables/limits.ts';
 import type { OutgoingBody } from './body.ts';
 import type { LineHandler } from './client.ts';
-import { bareHost, type Dial, type Line, originOf } from './dial.ts';
+import type { Dial, Line } from './dial.ts';
 import { BodyMismatch, ConnectionEnded, PoolGone, ResponseFault } from './failures.ts';
 
 export interface LaneOptions {
-  readonly address: ServerAddress;
   readonly dial: Dial;
   /** How long a connection may be idle at this time, ms. */
   readonly idleMs: (nowMs: number) => number;
@@ -38,7 +36,6 @@ const READER_LIMITS = { headBytes: LIMITS.responseHeaderBytes } as const;
 
 export class UpstreamLane {
   readonly #options: LaneOptions;
-  readonly #asked: buildConnector.Options;
   readonly #all = new Set<LaneConnection>();
   /** The last is the one that was at work last. */
   readonly #idle: LaneConnection[] = [];
@@ -48,10 +45,6 @@ export class UpstreamLane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    const { address } = options;
-    const { protocol, host, port } = new URL(originOf(address));
-    const hostname = address.kind === 'unix' ? 'localhost' : bareHost(address.host);
-    this.#asked = { protocol, host, hostname, port };
   }
 
   /** Sends the request on a connection that is idle, or on a new one; the handler is told as by undici. */
@@ -121,8 +114,8 @@ export class UpstreamLane {
     const connection = new LaneConnection(this, line);
     this.#all.add(connection);
     connection.await(handler);
-    this.#options.dial(line)(this.#asked, (error, socket) => {
-      if (error === null) connection.opened(socket as Socket, head, request);
+    this.#options.dial(line)((error, socket) => {
+      if (error === null) connection.opened(socket, head, request);
       else connection.failed(error);
     });
   }

@@ -7,12 +7,14 @@ import type { InstanceSpec, Published } from '../config/published.ts';
 import type { CounterName } from '../tables/counters.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { type Load, NamedUpstream, newLoad, noteService } from './named.ts';
-import { ServerPool, type ServerPoolOptions } from './server-pool.ts';
+import { type CreateUndiciPool, needsUndici, ServerPool, type ServerPoolOptions } from './server-pool.ts';
 import type { Upstream } from './upstream.ts';
 import type { Vitals } from './vitals.ts';
 import { WaitingRoom } from './waiting.ts';
 
 export interface PoolSet {
+  /** Loads what these upstreams need; before `apply`. */
+  load(upstreams: readonly UpstreamConfig[]): Promise<void>;
   /** Makes the upstreams of a config. Pools whose server, TLS, protocol and connection settings are unchanged go on. */
   apply(
     upstreams: readonly UpstreamConfig[],
@@ -37,6 +39,9 @@ export interface PoolSetOptions {
   readonly lane: boolean;
 }
 
+/** Once loaded it is there for all. */
+let undici: CreateUndiciPool | null = null;
+
 export function createPools(options: PoolSetOptions): PoolSet {
   let pools = new Map<string, ServerPool>();
   let loads = new Map<string, Load>();
@@ -48,6 +53,10 @@ export function createPools(options: PoolSetOptions): PoolSet {
   }
 
   return {
+    async load(upstreams) {
+      if (undici !== null || !upstreams.some(({ http2 }) => needsUndici(http2, options.lane))) return;
+      undici = (await import('./undici.ts')).createUndiciPool;
+    },
     apply(upstreams, instances, slots, stickySecret) {
       const next = new Map<string, ServerPool>();
       const nextLoads = new Map<string, Load>();
@@ -62,7 +71,7 @@ export function createPools(options: PoolSetOptions): PoolSet {
         for (const spec of instances[config.name] ?? []) {
           const settings = settingsOf(config, spec, options.workers);
           const key = `${spec.id}\n${spec.slot}\n${JSON.stringify(settings)}`;
-          const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec });
+          const pool = pools.get(key) ?? new ServerPool({ ...options, ...settings, spec, undici });
           pool.configWeight = spec.weight;
           pool.tier = spec.tier;
           pool.token = tokenOf(config.balance, stickySecret, spec.id);

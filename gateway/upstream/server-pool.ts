@@ -1,21 +1,22 @@
 // One server as this worker sees it: its connections, the requests that wait for one of its connections, what it has
 // been like lately, and the tunnels to it. It owns all of them and closes them. It does not choose between servers.
 
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
 import type { Candidate, Standing } from '../balance/candidate.ts';
 import { hashText } from '../balance/hash.ts';
-import { closedIdle, hinted, type Idle, idleMs, LONGEST_IDLE_MS, newIdle } from '../balance/idle.ts';
+import { closedIdle, hinted, type Idle, idleMs, newIdle } from '../balance/idle.ts';
 import { type Latency, newLatency, observe, type Sample } from '../balance/latency.ts';
 import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
 import type { InstanceSpec } from '../config/published.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { type AttemptOwner, RunningAttempt } from './attempt.ts';
-import { SafeClient } from './client.ts';
-import { authorityOf, createDial, type Dial, type Line, originOf } from './dial.ts';
+import { authorityOf, createDial, type Line } from './dial.ts';
 import { UpstreamLane } from './lane.ts';
 import { openTunnel } from './tunnel.ts';
 import type { Attempt, AttemptHandlers, Instance, Outgoing, Tunnel, TunnelRequest } from './upstream.ts';
 import { type InstanceState, type Outcome, stateOf, type Vitals } from './vitals.ts';
+
+export type CreateUndiciPool = typeof import('./undici.ts').createUndiciPool;
 
 export interface ServerPoolOptions {
   readonly vitals: Vitals;
@@ -31,12 +32,22 @@ export interface ServerPoolOptions {
   readonly idleMs: number;
   /** HTTP/1.1 takes the short way; else all goes through undici. */
   readonly lane: boolean;
+  /** Makes undici's pool; null = it was not loaded (see `needsUndici`). */
+  readonly undici: CreateUndiciPool | null;
+}
+
+/** Whether a server of this kind is spoken to through undici. */
+export function needsUndici(http2: UpstreamConfig['http2'], lane: boolean): boolean {
+  return !lane || http2 !== 'off';
+}
+
+function undiciOf({ undici }: ServerPoolOptions): CreateUndiciPool {
+  if (undici === null) throw new Error('undici was not loaded');
+  return undici;
 }
 
 /** Streams that one HTTP/2 connection carries at once. */
 const STREAMS = 100;
-/** A `Keep-Alive: timeout=` of the server is taken this much shorter, so that we close first. */
-const KEEP_ALIVE_MARGIN_MS = 1000;
 
 /** What the word in the vitals means for a choice. */
 const STANDINGS: Readonly<Record<InstanceState, Standing>> = {
@@ -115,38 +126,21 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
         this.#idleTimes = closedIdle(this.#idleTimes, idleForMs, performance.now());
       },
     });
-    this.#pool =
-      options.lane && http2 === 'off'
-        ? new UpstreamLane({
-            address,
-            dial,
-            idleMs: () => this.#idleTimes.baseMs,
-            isStale: (line) => this.#isStale(line),
-          })
-        : this.#undici(dial);
-  }
-
-  /** The pool for servers that speak HTTP/2, or may. */
-  #undici(dial: Dial): Pool {
-    const { address, connections, http2, idleMs: keepAliveTimeout } = this.#options;
-    return new Pool(originOf(address), {
-      connections,
-      pipelining: 1,
-      allowH2: http2 !== 'off',
-      ...(http2 === 'h2c' ? { useH2c: true } : {}),
-      h2Options: { maxConcurrentStreams: STREAMS },
-      keepAliveTimeout,
-      keepAliveMaxTimeout: LONGEST_IDLE_MS,
-      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
-      maxHeaderSize: LIMITS.responseHeaderBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      strictContentLength: true,
-      factory: (origin, given) => {
-        const line: Line = { socket: null, uses: 0, idleSinceMs: 0 };
-        return new SafeClient(origin, { ...given, connect: dial(line) }, line, (one) => this.#isStale(one));
-      },
-    });
+    this.#pool = !needsUndici(http2, options.lane)
+      ? new UpstreamLane({
+          dial,
+          idleMs: () => this.#idleTimes.baseMs,
+          isStale: (line) => this.#isStale(line),
+        })
+      : undiciOf(options)({
+          address,
+          http2,
+          dial,
+          connections: options.connections,
+          idleMs: options.idleMs,
+          streams: STREAMS,
+          isStale: (line) => this.#isStale(line),
+        });
   }
 
   // As a candidate.

@@ -8,9 +8,19 @@ import { realpath } from 'node:fs/promises';
 import { relative, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { type SendOptions, send } from '@fastify/send';
+import type { SendOptions } from '@fastify/send';
 import { type FileFacts, SIBLING_CODINGS } from '../policy/file-answer.ts';
 import { type FileName, isHidden } from '../policy/file-name.ts';
+
+type Library = Pick<typeof import('@fastify/send'), 'send'>;
+
+let loading: Promise<Library> | null = null;
+
+/** Loaded with the first file: most gateways serve none. */
+function library(): Promise<Library> {
+  loading ??= import('@fastify/send');
+  return loading;
+}
 
 /** A regular file inside the folder. */
 export interface DiskFile extends FileFacts {
@@ -97,6 +107,7 @@ export async function findFile(folder: string, path: string, name: FileName): Pr
 export async function openFile(file: DiskFile, start: number, end: number): Promise<Opened> {
   let stream: ReadStream | null = null;
   try {
+    const { send } = await library();
     const sent = await send(READ, escaped(file.root, file.path), {
       ...BARE,
       root: file.root,
@@ -125,6 +136,7 @@ type Located =
 
 /** One name, without siblings. `shown` is the path before links were followed. */
 async function locate(root: string, path: string, wellKnown: boolean): Promise<Located> {
+  const { send } = await library();
   const sent = await send(FIND, path, {
     ...BARE,
     root,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { type ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
-import { createProxyServer, type ServerOptions } from 'http-proxy-3';
+import type { ProxyServer, ServerOptions } from 'http-proxy-3';
 import type { ServerAddress, UpstreamConfig } from '../config/config.ts';
 import { type Fields, fieldOf, lowerFields, removeField } from '../http/fields.ts';
 import { connectionNames, stripHopByHop } from '../http/hop.ts';
@@ -23,11 +23,21 @@ export interface TunnelInput extends TunnelRequest {
 /** RFC 6455 1.3. */
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-const proxy = createProxyServer({});
-// Errors reach the callback of ws(); an error event without a listener would end the worker.
-proxy.on('error', () => {});
 const running = new WeakMap<object, RunningTunnel>();
-proxy.on('proxyReqWs', (request, _asked, client) => running.get(client)?.begin(request));
+
+let loading: Promise<ProxyServer> | null = null;
+
+/** Loaded with the first WebSocket: most workers see none. */
+function library(): Promise<ProxyServer> {
+  loading ??= import('http-proxy-3').then(({ createProxyServer }) => {
+    const proxy = createProxyServer({});
+    // Errors reach the callback of ws(); an error event without a listener would end the worker.
+    proxy.on('error', () => {});
+    proxy.on('proxyReqWs', (request, _asked, client) => running.get(client)?.begin(request));
+    return proxy;
+  });
+  return loading;
+}
 
 /** Opens a tunnel to one server. Nothing is written to the client's socket before the upstream answered. */
 export function openTunnel(input: TunnelInput): Tunnel {
@@ -72,7 +82,10 @@ class RunningTunnel implements Tunnel {
     this.#client.once('close', () => this.#sideClosed());
     running.set(this.#client, this);
     this.#arm(input.timeouts.connectMs);
-    this.#ask();
+    library().then(
+      (proxy) => this.#ask(proxy),
+      (error: unknown) => this.#fail('client', error),
+    );
   }
 
   destroy(): void {
@@ -108,7 +121,9 @@ class RunningTunnel implements Tunnel {
     return this.#input.address.tls;
   }
 
-  #ask(): void {
+  #ask(proxy: ProxyServer): void {
+    // The client may have left while it was loaded.
+    if (this.#phase === 'over') return;
     const { fields, head } = this.#input;
     const asked = new IncomingMessage(new Socket());
     asked.method = 'GET';

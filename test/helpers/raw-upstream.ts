@@ -278,3 +278,8 @@ export class Recorder {
     });
   }
 }
+
+// As a worker does before it applies a config that needs it.
+await createPools({ vitals: new Vitals(createVitals()), workers: 1, workerRow: 0, lane: false, count: () => {} }).load([
+  upstreamConfig(),
+]);

@@ -217,11 +217,11 @@ test("the program's own log: JSON or pretty, above its level, without secrets or
   const file = join(folderOf(t), 'log');
   const fd = openSync(file, 'a');
   const options = { level: 'info', fd, terminal: false, colour: false } as const;
-  const json = createLogger({ ...options, format: 'auto' });
+  const json = await createLogger({ ...options, format: 'auto' });
   json.debug('not at this level');
   json.info('listening', { port: 8443, token: 'x1' });
   json.error('failed \x1b[31m', { error: new Error('boom'), headers: { cookie: 'x2' } });
-  const pretty = createLogger({ ...options, format: 'pretty' });
+  const pretty = await createLogger({ ...options, format: 'pretty' });
   pretty.warn('careful', { file: 'gateway.yaml', authorization: 'x3' });
   pretty.flushSync();
   const [first, second, ...rest] = readFileSync(file, 'utf8').split('\n');
@@ -234,9 +234,9 @@ test("the program's own log: JSON or pretty, above its level, without secrets or
   closeSync(fd);
 });
 
-test("the program's own log does not wait for a full pipe either: what did not fit comes with the next reading", (t) => {
+test("the program's own log does not wait for a full pipe either: what did not fit comes with the next reading", async (t) => {
   const { readFd, writeFd } = pipeOf(t);
-  const log = createLogger({ level: 'info', format: 'json', fd: writeFd, terminal: false, colour: false });
+  const log = await createLogger({ level: 'info', format: 'json', fd: writeFd, terminal: false, colour: false });
   const began = performance.now();
   for (let i = 0; i < 200; i++) log.info(`line ${i} ${'x'.repeat(1000)}`);
   assert.ok(performance.now() - began < 2000);
