@@ -130,8 +130,9 @@ test('S2 all three are restarted one after the other by SIGTERM: no GET fails, h
   t.diagnostic(`S2: ${tally(load.shots)}; p99 ${p99(load.shots)}`);
   assert.deepEqual(of(bad, 'GET'), []);
   const posts = of(load.shots, 'POST').length;
-  // One may be written in the very moment in which its connection is closed.
-  assert.ok(of(bad, 'POST').length <= 3 + posts * 0.001, `${of(bad, 'POST').length} of ${posts} POSTs`);
+  // Some may be written in the very moment in which their connections are closed: none to two at each restart were seen in forty runs, five
+  // in all when the machine was busy.
+  assert.ok(of(bad, 'POST').length <= 3 * apis.length + posts * 0.001, `${of(bad, 'POST').length} of ${posts} POSTs`);
   assertOnce(file);
 });
 
