@@ -91,7 +91,14 @@ export function createDial(options: DialOptions): Dial {
   const connect = createConnect(options);
   return (line) => (callback) => {
     let reached = false;
-    let over = false;
+    // Let go once it was called: the listener for errors stays as long as the connection, what is asked for first need not.
+    let waiting: Dialled | null = callback;
+    const told = (): Dialled | null => {
+      const one = waiting;
+      waiting = null;
+      clearTimeout(timer);
+      return one;
+    };
     const socket = connect();
     const timer = setTimeout(() => {
       const where = reached ? 'no TLS handshake' : 'no connection';
@@ -101,19 +108,13 @@ export function createDial(options: DialOptions): Dial {
       reached = true;
     });
     socket.once(address.tls ? 'secureConnect' : 'connect', () => {
-      if (over) return;
-      over = true;
-      clearTimeout(timer);
+      const one = told();
+      if (one === null) return;
       opened(line, socket);
-      callback(null, socket);
+      one(null, socket);
     });
     // It stays: an error that nobody listens for would end the worker.
-    socket.on('error', (error: Error) => {
-      if (over) return;
-      over = true;
-      clearTimeout(timer);
-      callback(dialFailure(error, address.tls && reached), null);
-    });
+    socket.on('error', (error: Error) => told()?.(dialFailure(error, address.tls && reached), null));
   };
 
   function opened(line: Line, socket: Socket): void {
