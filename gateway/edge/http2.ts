@@ -9,8 +9,11 @@ import type { EdgeContext } from './settings.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
-/** Flow-control windows: of a stream, and of the whole connection (faults.md section 3). */
-const STREAM_WINDOW_BYTES = 65_535;
+/**
+ * Flow-control windows for what clients send: of a stream, and of the whole connection, which bounds what it can make us hold. A
+ * client 40 ms away sends 1.6 MB/s with a stream's window of 64 KiB, and 6.3 with this one.
+ */
+const STREAM_WINDOW_BYTES = 262_144;
 const SESSION_WINDOW_BYTES = 1_048_576;
 /** MB that a session may hold before its new streams are refused. */
 const SESSION_MEMORY = 4;
