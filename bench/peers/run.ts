@@ -49,7 +49,7 @@ core 0, load and origin on core 1, in interleaved rounds; each answer is checked
   --rounds N          rounds of each server in each scenario (5)
   --seconds N         length of a round (3)
   --connections N     keep-alive connections of the load (64)
-  --idle N            idle connections (4000)
+  --idle N            idle connections (8000)
   --quick             2 rounds of 1 s, 500 idle connections: to see that it runs; nothing is kept
   --json              the results as JSON on stdout; progress goes to stderr either way
   --help              this text
@@ -109,7 +109,7 @@ function readOptions(): {
         rounds: { ...text, default: '5' },
         seconds: { ...text, default: '3' },
         connections: { ...text, default: '64' },
-        idle: { ...text, default: '4000' },
+        idle: { ...text, default: '8000' },
         quick: flag,
         json: flag,
         help: flag,
