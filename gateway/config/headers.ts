@@ -1,5 +1,6 @@
 // Which header fields a route may set, add or remove. Pure.
 
+import { isFieldValue } from '../http/chars.ts';
 import { HOP_BY_HOP } from '../http/hop.ts';
 import { type Parsed, parsed, refused } from './parsed.ts';
 
@@ -34,7 +35,7 @@ export function parseFieldValue(input: unknown): Parsed<string> {
   if (typeof input !== 'string') return refused('wrong-type', 'must be the text of a header field');
   if (/[\r\n\0]/.test(input))
     return refused('bad-header', 'must not hold a line end or a NUL: it would end the header field');
-  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(input)) {
+  if (!isFieldValue(input)) {
     return refused('bad-header', 'must hold only printable ASCII or latin1 characters');
   }
   if (input !== input.trim()) return refused('bad-header', 'must not start or end with a space');

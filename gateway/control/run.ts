@@ -49,9 +49,17 @@ const FILES_WHEN_UNKNOWN = 20_480;
 /** Runs until told to stop; resolves to the exit code. */
 export async function runGateway(options: RunOptions): Promise<number> {
   const early = startEarly(availableParallelism());
+  try {
+    return await runWith(options, early);
+  } finally {
+    // However it went, those that nobody took do not keep the process.
+    await early.end();
+  }
+}
+
+async function runWith(options: RunOptions, early: EarlyThreads): Promise<number> {
   const loaded = await options.load();
   if (!loaded.ok) {
-    void early.end();
     options.writeError(formatProblems(loaded.problems, { colour: options.colour }));
     return EXIT.config;
   }

@@ -5,7 +5,7 @@ import type { RouteTraffic, StatusReport, Times, UpstreamTraffic } from '../admi
 import { latencyNow } from '../balance/latency.ts';
 import { readCounters } from '../observe/counters.ts';
 import { BUCKETS, quantileMs } from '../observe/histogram.ts';
-import type { Traffic } from '../observe/traffic.ts';
+import { mergeTraffic, type Traffic } from '../observe/traffic.ts';
 import type { ArenaStats } from '../store/arena-stats.ts';
 import type { Vitals } from '../upstream/vitals.ts';
 import { type BannerInput, describeAction, describeCache } from './banner.ts';
@@ -95,6 +95,9 @@ export function statusReport(view: View, nowMs: number): StatusReport {
   };
 }
 
+/** The name under which routes that have no row of their own are told. */
+const OTHERS = '(others)';
+
 /** The same figures in full, for /metrics. */
 export function trafficFigures({ site, traffic }: View): TrafficFigures {
   const published = site.served?.published;
@@ -103,7 +106,10 @@ export function trafficFigures({ site, traffic }: View): TrafficFigures {
   const routes = new Map(config.routes.map(({ name }) => [name, traffic.ofRoute(trafficRows, name)]));
   // Under no name, as in the access log: what found no route.
   routes.set('', traffic.withoutRoute());
-  routes.set('(others)', traffic.ofOtherRoutes());
+  const others = traffic.ofOtherRoutes();
+  // A route may be called so, too.
+  if (others.classes.some((n) => n > 0))
+    routes.set(OTHERS, mergeTraffic([others, ...(routes.has(OTHERS) ? [routes.get(OTHERS) as Traffic] : [])]));
   return {
     routes,
     upstreams: new Map(config.upstreams.map(({ name }) => [name, traffic.ofUpstream(trafficRows, name)])),

@@ -33,6 +33,13 @@ export function isToken(text: string): boolean {
   return text !== '';
 }
 
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Whether a latin1 text may stand in a field's value (RFC 9110 5.5). */
+export function isFieldValue(text: string): boolean {
+  return FIELD_VALUE.test(text);
+}
+
 /** The text without spaces and tabs at its ends (RFC 9110 5.6.3: optional whitespace is these two only). */
 export function trimOws(text: string): string {
   let start = 0;
@@ -42,6 +49,7 @@ export function trimOws(text: string): string {
   return start === 0 && end === text.length ? text : text.slice(start, end);
 }
 
-function isOws(code: number): boolean {
+/** A space or a tab. */
+export function isOws(code: number): boolean {
   return code === 32 || code === 9;
 }

@@ -2,7 +2,7 @@
 // readers could understand in two ways is a fault, and ends it. It interprets framing only; what a response means is for whoever
 // listens. Pure: bytes in, calls out.
 
-import { HEX_VALUES, TOKEN_BYTES, trimOws } from './chars.ts';
+import { HEX_VALUES, isFieldValue, isOws, TOKEN_BYTES, trimOws } from './chars.ts';
 import type { Fields } from './fields.ts';
 import { transferCoding } from './transfer-coding.ts';
 
@@ -35,7 +35,6 @@ const SIZE_LINE_BYTES = 1024;
 
 // "HTTP/1.1 200", then nothing, or a space and whatever text.
 const STATUS_LINE = /^HTTP\/1\.([01]) ([0-9]{3})(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const DIGITS = /^[0-9]{1,15}$/;
 
 export class ResponseReader {
@@ -247,7 +246,7 @@ function chunkSize(line: string): number | null {
   if (digits === 0 || digits > SIZE_DIGITS) return null;
   const rest = line.slice(digits);
   // An extension; before its semicolon there may be blanks (a known error of servers, RFC 9112 7.1.1).
-  return rest === '' || (/^[\t ]*;/.test(rest) && FIELD_VALUE.test(rest)) ? size : null;
+  return rest === '' || (/^[\t ]*;/.test(rest) && isFieldValue(rest)) ? size : null;
 }
 
 interface Framing {
@@ -303,18 +302,14 @@ function readFields(text: string, from: number, to: number): string[] | null {
     for (let i = at; i < colon; i++) if (TOKEN_BYTES[text.charCodeAt(i)] === 0) return null;
     let first = colon + 1;
     let last = end;
-    while (first < last && isBlank(text.charCodeAt(first))) first++;
-    while (last > first && isBlank(text.charCodeAt(last - 1))) last--;
+    while (first < last && isOws(text.charCodeAt(first))) first++;
+    while (last > first && isOws(text.charCodeAt(last - 1))) last--;
     const value = text.slice(first, last);
-    if (!FIELD_VALUE.test(value)) return null;
+    if (!isFieldValue(value)) return null;
     fields.push(text.slice(at, colon).toLowerCase(), value);
     at = end + 2;
   }
   return fields;
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function hasBareLf(text: string): boolean {

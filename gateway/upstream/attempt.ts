@@ -143,7 +143,7 @@ export class RunningAttempt implements Attempt, LineHandler {
     pool.dispatch(options, this);
   }
 
-  /** Ends an attempt that has not been given to undici. */
+  /** Ends an attempt that has not been given to the pool. */
   refuse(word: FailureWord, cause: unknown): void {
     this.#fail(word, cause);
   }

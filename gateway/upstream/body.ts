@@ -1,4 +1,4 @@
-// A request body on its way into undici, which destroys what it is given whenever an attempt fails. This stands between:
+// A request body on its way to an upstream. undici destroys what it is given whenever an attempt fails; this stands between:
 // the caller's stream is read only while a connection takes its bytes and is never destroyed. It buffers no more than
 // its high-water mark.
 

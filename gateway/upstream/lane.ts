@@ -4,7 +4,7 @@
 
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
-import { isToken } from '../http/chars.ts';
+import { isFieldValue, isToken } from '../http/chars.ts';
 import type { Fields } from '../http/fields.ts';
 import { type ResponseListener, ResponseReader } from '../http/response-reader.ts';
 import { LIMITS } from '../tables/limits.ts';
@@ -63,7 +63,7 @@ export class UpstreamLane {
   /** Closes what is idle now, and the others when their requests end. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#drop(this.#idle.length);
+    this.#rest();
   }
 
   /** Ends everything now. */
@@ -71,7 +71,14 @@ export class UpstreamLane {
     this.destroyed = true;
     this.#closed = true;
     for (const connection of this.#all) connection.abort(new PoolGone());
+    this.#rest();
+  }
+
+  /** Nothing is idle from here on. */
+  #rest(): void {
     this.#drop(this.#idle.length);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   // What connections tell.
@@ -94,13 +101,14 @@ export class UpstreamLane {
   }
 
   #takeIdle(wantsFresh: boolean): LaneConnection | null {
-    const last = this.#idle.at(-1);
-    if (last === undefined) return null;
-    // The others have been idle for longer still.
-    if (this.#options.isStale(last.line)) this.#drop(this.#idle.length);
-    // As many as before.
-    else if (wantsFresh) this.#drop(1);
-    else return this.#idle.pop() ?? null;
+    let last = this.#idle.pop();
+    while (last !== undefined && this.#options.isStale(last.line)) {
+      last.end();
+      last = this.#idle.pop();
+    }
+    if (last === undefined || !wantsFresh) return last ?? null;
+    // There are to be no more than before.
+    last.end();
     return null;
   }
 
@@ -354,7 +362,6 @@ class Upload {
   }
 }
 
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
 // What decides where a request ends, or asks something of the connection, is said here and nowhere else.
 const OURS: ReadonlySet<string> = new Set([
@@ -375,7 +382,7 @@ function headOf({ method, path, fields, body, bodyBytes }: LaneRequest): string 
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
     const value = fields[i + 1] as string;
-    if (!isToken(name) || !FIELD_VALUE.test(value) || (i > 0 && OURS.has(name.toLowerCase()))) return null;
+    if (!isToken(name) || !isFieldValue(value) || (i > 0 && OURS.has(name.toLowerCase()))) return null;
     head += `${name}: ${value}\r\n`;
     // Servers of HTTP/1.0 want to be asked for it.
     if (i === 0) head += 'connection: keep-alive\r\n';

@@ -1,4 +1,4 @@
-// One server as this worker sees it: its connections, the requests that wait for one of its connections, what it has
+// One server as this worker sees it: its connections, the requests that wait for one of them, what it has
 // been like lately, and the tunnels to it. It owns all of them and closes them. It does not choose between servers.
 
 import type { Pool } from 'undici';
@@ -86,7 +86,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
   readonly latency: Latency;
   readonly #options: ServerPoolOptions;
   readonly #pool: Pool | UpstreamLane;
-  /** Requests undici may hold at once. */
+  /** Requests its connections may have at once. */
   #places: number;
   #taken = 0;
   #idleTimes: Idle;
@@ -229,7 +229,7 @@ export class ServerPool implements Instance, Candidate, AttemptOwner {
 
   released(): void {
     this.#taken--;
-    // Later: undici is in the middle of something when it lets go.
+    // Later: whoever lets go is in the middle of something.
     queueMicrotask(() => {
       this.#next();
       this.onFreed();

@@ -18,7 +18,11 @@ let loading: Promise<Library> | null = null;
 
 /** Loaded with the first file: most gateways serve none. */
 function library(): Promise<Library> {
-  loading ??= import('@fastify/send');
+  loading ??= import('@fastify/send').catch((error: unknown) => {
+    // No file descriptor was free, perhaps: the next one tries again.
+    loading = null;
+    throw error;
+  });
   return loading;
 }
 

@@ -29,13 +29,20 @@ let loading: Promise<ProxyServer> | null = null;
 
 /** Loaded with the first WebSocket: most workers see none. */
 function library(): Promise<ProxyServer> {
-  loading ??= import('http-proxy-3').then(({ createProxyServer }) => {
-    const proxy = createProxyServer({});
-    // Errors reach the callback of ws(); an error event without a listener would end the worker.
-    proxy.on('error', () => {});
-    proxy.on('proxyReqWs', (request, _asked, client) => running.get(client)?.begin(request));
-    return proxy;
-  });
+  loading ??= import('http-proxy-3').then(
+    ({ createProxyServer }) => {
+      const proxy = createProxyServer({});
+      // Errors reach the callback of ws(); an error event without a listener would end the worker.
+      proxy.on('error', () => {});
+      proxy.on('proxyReqWs', (request, _asked, client) => running.get(client)?.begin(request));
+      return proxy;
+    },
+    (error: unknown) => {
+      // No file descriptor was free, perhaps: the next one tries again.
+      loading = null;
+      throw error;
+    },
+  );
   return loading;
 }
 

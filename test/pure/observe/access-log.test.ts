@@ -10,29 +10,9 @@ import { type AccessLog, createAccessLog } from '../../../gateway/observe/access
 import { createLogger } from '../../../gateway/observe/log.ts';
 import type { AccessRecord } from '../../../gateway/observe/record.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
+import { accessRecord } from '../../helpers/record.ts';
 
-const RECORD: AccessRecord = {
-  startedMs: Date.UTC(2026, 10, 23),
-  id: 'r',
-  client: '127.0.0.1',
-  protocol: 'HTTP/1.1',
-  method: 'GET',
-  host: 'localhost',
-  target: '/',
-  route: 'all',
-  status: 200,
-  cache: 'hit',
-  reason: '',
-  upstream: '',
-  instance: '',
-  tries: 0,
-  durationMs: 1,
-  upstreamMs: -1,
-  queueMs: 0,
-  bytesIn: 0,
-  bytesOut: 5,
-  complete: true,
-};
+const RECORD = accessRecord();
 
 function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-log-'));

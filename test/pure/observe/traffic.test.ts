@@ -3,32 +3,11 @@ import { test } from 'node:test';
 import type { Config } from '../../../gateway/config/config.ts';
 import { createTrafficBook } from '../../../gateway/control/traffic.ts';
 import { bucketOf, quantileMs } from '../../../gateway/observe/histogram.ts';
-import type { AccessRecord } from '../../../gateway/observe/record.ts';
 import { createTraffic, createTrafficCount, TRAFFIC_ROWS } from '../../../gateway/observe/traffic.ts';
 import { routeConfig, smallConfig, upstreamConfig } from '../../helpers/control.ts';
+import { accessRecord } from '../../helpers/record.ts';
 
-const RECORD: AccessRecord = {
-  startedMs: 0,
-  id: 'id',
-  client: '::1',
-  protocol: 'HTTP/1.1',
-  method: 'GET',
-  host: 'example.org',
-  target: '/',
-  route: 'a',
-  status: 200,
-  cache: 'hit',
-  reason: '',
-  upstream: '',
-  instance: '',
-  tries: 0,
-  durationMs: 0,
-  upstreamMs: -1,
-  queueMs: 0,
-  bytesIn: 0,
-  bytesOut: 10,
-  complete: true,
-};
+const RECORD = accessRecord({ route: 'a', durationMs: 0, bytesOut: 10 });
 
 /** A config with these routes, all to one upstream. */
 function withRoutes(names: readonly string[]): Config {
