@@ -17,6 +17,7 @@ import {
   whole,
   word,
 } from './scalars.ts';
+import { sharedSchema, type WrittenShared } from './shared.ts';
 import { DURATION_PATTERN, parseDuration } from './units.ts';
 
 const YEAR_MS = 365 * 86_400_000;
@@ -58,6 +59,7 @@ export interface CacheSection {
   readonly variants: number;
   readonly warm: string | null;
   readonly status: boolean;
+  readonly shared: WrittenShared | null;
   /** For routes without `cache`. */
   readonly default: CacheChoice;
   readonly heuristic: number;
@@ -212,6 +214,7 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
     max_object: size(1024, 1024 * MIB)
       .prefault('8MiB')
       .describe('Larger answers are passed on and not stored.'),
+    shared: sharedSchema.prefault(''),
     default: cacheWord()
       .prefault('auto')
       .describe(
@@ -267,6 +270,7 @@ export const cacheSchema: z.ZodType<CacheSection, unknown> = z
       variants: written.variants,
       warm: written.warm,
       status: written.status,
+      shared: written.shared,
       default: written.default,
       heuristic: written.heuristic,
       privateHeaders: written.private_headers,

@@ -94,6 +94,17 @@ function checkSizes(pieces: Pieces, reporter: Reporter, problems: Problem[]): vo
   if (cache !== null && cache.maxObjectBytes > cache.memoryBytes) {
     problems.push(reporter.error('conflict', ['cache', 'max_object'], 'must not be larger than cache.memory'));
   }
+  const shared = cache?.shared ?? null;
+  if (shared !== null && (shared.certFile === '') !== (shared.keyFile === '')) {
+    problems.push(reporter.error('conflict', ['cache', 'shared', 'tls'], 'needs both cert and key, or neither'));
+  }
+  if (shared !== null && !shared.tls && shared.caFile !== '') {
+    problems.push(
+      reporter.error('conflict', ['cache', 'shared', 'tls'], 'needs a url that begins with rediss://', {
+        help: 'rediss:// is Redis over TLS; redis:// is not encrypted',
+      }),
+    );
+  }
 }
 
 function checkUpstream(

@@ -91,6 +91,37 @@ export interface CacheConfig {
   readonly warm: string | null;
   /** Whether clients see Cache-Status. */
   readonly status: boolean;
+  /** The Redis behind it; null = memory only. */
+  readonly shared: SharedConfig | null;
+}
+
+/** A Redis or Valkey that several gateways share. */
+export interface SharedConfig {
+  readonly mode: 'single' | 'sentinel' | 'cluster';
+  /** Servers, sentinels, or some nodes of the cluster; empty with `path`. */
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  /** A unix socket; '' = none. */
+  readonly path: string;
+  readonly tls: boolean;
+  /** '' = the default user, no password. */
+  readonly username: string;
+  readonly password: string;
+  readonly database: number;
+  /** Sentinel's name of the master; '' elsewhere. */
+  readonly master: string;
+  readonly sentinelPassword: string;
+  readonly deadlineMs: number;
+  readonly maxObjectBytes: number;
+  /** Begins every key; has no "{". */
+  readonly prefix: string;
+  /** Signs the values; '' = they are not signed. */
+  readonly hmac: string;
+  readonly verify: boolean;
+  readonly servername: string;
+  /** PEM; '' = none. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** How one route caches; all defaults applied. */

@@ -13,6 +13,7 @@ import type { Path } from './document.ts';
 import type { Reporter } from './issues.ts';
 import type { Pieces } from './pieces.ts';
 import type { Problem } from './problems.ts';
+import type { WrittenShared } from './shared.ts';
 
 /** A file that is named at a place of the configuration. */
 export interface NamedFile {
@@ -38,7 +39,19 @@ export function namedFiles(pieces: Pieces): NamedFile[] {
       if (upstream.tls[part] !== '') files.push({ path: upstream.tls[part], at: ['upstreams', name, 'tls', part] });
     }
   }
+  const shared = pieces.sections.cache?.shared ?? null;
+  for (const [part, path] of sharedFiles(shared)) files.push({ path, at: ['cache', 'shared', 'tls', part] });
   return files;
+}
+
+function sharedFiles(shared: WrittenShared | null): readonly (readonly [part: 'ca' | 'cert' | 'key', path: string])[] {
+  if (shared === null) return [];
+  const all = [
+    ['ca', shared.caFile],
+    ['cert', shared.certFile],
+    ['key', shared.keyFile],
+  ] as const;
+  return all.filter(([, path]) => path !== '');
 }
 
 /** Problems of certificates, keys and CAs. `hosts` are the names of each certificate that names none itself. */
@@ -106,6 +119,15 @@ export function checkFiles(
     const caText = ca === '' ? null : textOf(ca, [...at, 'ca']);
     const authorities = caText === null ? null : readCertificates(caText);
     if (authorities?.ok === false) problems.push(reporter.error(authorities.code, [...at, 'ca'], authorities.message));
+  }
+  const shared = pieces.sections.cache?.shared ?? null;
+  if (shared !== null && shared.certFile !== '' && shared.keyFile !== '')
+    pair(shared.certFile, shared.keyFile, ['cache', 'shared', 'tls']);
+  if (shared !== null && shared.caFile !== '') {
+    const at: Path = ['cache', 'shared', 'tls', 'ca'];
+    const text = textOf(shared.caFile, at);
+    const authorities = text === null ? null : readCertificates(text);
+    if (authorities?.ok === false) problems.push(reporter.error(authorities.code, at, authorities.message));
   }
   return { problems, hosts };
 }

@@ -10,12 +10,14 @@ import type {
   RouteAction,
   RouteConfig,
   ServerAddress,
+  SharedConfig,
   TimeoutsConfig,
   UpstreamConfig,
 } from './config.ts';
 import type { FileTexts } from './files.ts';
 import type { WrittenRoute } from './routes.ts';
 import type { Sections } from './schema.ts';
+import type { WrittenShared } from './shared.ts';
 import type { WrittenUpstream } from './upstreams.ts';
 
 /** All parts, every one of them read. */
@@ -98,6 +100,7 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
     variants: sections.cache.variants,
     warm: sections.cache.warm === null ? null : absolute(sections.cache.warm),
     status: sections.cache.status,
+    shared: sharedOf(sections.cache.shared, textOf, absolute),
   };
   const timeoutsOf = new Map(upstreams.map((upstream) => [upstream.name, upstream.timeouts]));
   const content: Omit<Config, 'hash' | 'file'> = {
@@ -134,6 +137,22 @@ export function resolveConfig(pieces: CompletePieces, around: Surroundings): Con
   };
   const file = around.file === '' ? '' : join(around.folder, basename(around.file));
   return { hash: digest(content), file, ...content };
+}
+
+function sharedOf(
+  written: WrittenShared | null,
+  textOf: (path: string) => string,
+  absolute: (path: string) => string,
+): SharedConfig | null {
+  if (written === null) return null;
+  const { caFile, certFile, keyFile, ...rest } = written;
+  return {
+    ...rest,
+    path: rest.path === '' ? '' : absolute(rest.path),
+    ca: textOf(caFile),
+    cert: textOf(certFile),
+    key: textOf(keyFile),
+  };
 }
 
 /** Servers that DNS named are known by their name, not by their addresses. */

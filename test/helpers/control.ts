@@ -218,6 +218,7 @@ export function smallConfig(changes: Partial<Config> = {}): Config {
       warm: null,
       variants: 16,
       status: true,
+      shared: null,
     },
     upstreams: [upstreamConfig()],
     routes: [routeConfig('/*')],

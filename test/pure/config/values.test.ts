@@ -40,6 +40,7 @@ test('the defaults are those of the contract', async () => {
     variants: 16,
     warm: null,
     status: true,
+    shared: null,
   });
   const [api] = config.upstreams;
   assert.deepEqual(api?.timeouts, {
