@@ -30,6 +30,7 @@ import { HitForMiss } from '../gateway/store/hit-for-miss.ts';
 import { HOT_BYTES, Hot } from '../gateway/store/hot.ts';
 import { Lent } from '../gateway/store/lent.ts';
 import { createRateMemory, Rates } from '../gateway/store/rates.ts';
+import { createGenerationMemory, Generations } from '../gateway/store/remote/generations.ts';
 import { LIMITS } from '../gateway/tables/limits.ts';
 import { OpenStreams } from '../gateway/upstream/open-streams.ts';
 import type { Upstream } from '../gateway/upstream/upstream.ts';
@@ -163,6 +164,9 @@ function createRuntime(config: Config): Runtime<Filling> {
       hitForMiss: new HitForMiss(memory.hitForMiss),
       purges,
       failedKeys: new FailedKeys(LIMITS.failedKeys),
+      remote: null,
+      generations: new Generations(createGenerationMemory()),
+      invalidated: () => {},
       backgroundFetches: 0,
       mirrored: 0,
       streams: new OpenStreams(() => 0),

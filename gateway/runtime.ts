@@ -15,8 +15,10 @@ import type { Fills } from './store/fills.ts';
 import type { HitForMiss } from './store/hit-for-miss.ts';
 import type { Hot } from './store/hot.ts';
 import type { Lent } from './store/lent.ts';
-import type { Purges } from './store/purges.ts';
+import type { PurgeSubject, Purges } from './store/purges.ts';
 import type { Rates } from './store/rates.ts';
+import type { Generations } from './store/remote/generations.ts';
+import type { Remote } from './store/remote/remote.ts';
 import type { CounterName } from './tables/counters.ts';
 import type { OpenStreams } from './upstream/open-streams.ts';
 import type { Upstream } from './upstream/upstream.ts';
@@ -35,6 +37,12 @@ export interface WorkerState<F> {
   readonly hitForMiss: HitForMiss;
   readonly purges: Purges;
   readonly failedKeys: FailedKeys;
+  /** The tier behind the memory; null = there is none. Another one after a config with another Redis. */
+  remote: Remote | null;
+  /** How far this gateway is in the fleet's log of purges. */
+  readonly generations: Generations;
+  /** Tells the fleet what a client's request has invalidated. */
+  readonly invalidated: (subject: PurgeSubject, atMs: number) => void;
   /** How often somebody came, over all workers. */
   readonly rates: Rates;
   /** Fetches that run in the background now. */

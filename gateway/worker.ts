@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { isAdminToken } from './admin/token.ts';
-import type { ListenAddress, RouteConfig } from './config/config.ts';
+import type { CacheConfig, ListenAddress, RouteConfig } from './config/config.ts';
 import type { Published } from './config/published.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './control/messages.ts';
 import { createEdge, type EdgeSettings } from './edge/edge.ts';
@@ -29,6 +29,8 @@ import { HOT_BYTES, Hot } from './store/hot.ts';
 import { Lent } from './store/lent.ts';
 import { Purges } from './store/purges.ts';
 import { Rates } from './store/rates.ts';
+import { Generations } from './store/remote/generations.ts';
+import { Remote } from './store/remote/remote.ts';
 import { LIMITS } from './tables/limits.ts';
 import { createContexts } from './tls/contexts.ts';
 import { drainWindowMs, OpenStreams } from './upstream/open-streams.ts';
@@ -81,6 +83,11 @@ const state: WorkerState<Filling> = {
   hitForMiss: new HitForMiss(birth.cache.hitForMiss),
   purges: new Purges(birth.cache.purges),
   failedKeys: new FailedKeys(LIMITS.failedKeys),
+  remote: null,
+  generations: new Generations(birth.cache.generations),
+  invalidated(subject, atMs) {
+    if (state.remote !== null) say({ kind: 'invalidated', subject, atMs });
+  },
   rates: new Rates(birth.rates),
   backgroundFetches: 0,
   mirrored: 0,
@@ -97,6 +104,32 @@ const state: WorkerState<Filling> = {
   trace: birth.traceStates ? (line) => log('info', line) : null,
   problem: (message) => log('error', message),
 };
+
+let sharedConfig = 'null';
+let tokenNumber = 0;
+/** Connections of `state.remote` that were thrown away and the counters know of. */
+let remadeCounted = 0;
+
+/** The Redis of a config, another one only if that is another. */
+function share(shared: CacheConfig['shared']): void {
+  const text = JSON.stringify(shared);
+  if (text === sharedConfig) return;
+  sharedConfig = text;
+  remadeCounted = 0;
+  state.remote?.close();
+  state.remote =
+    shared === null
+      ? null
+      : new Remote({
+          config: shared,
+          generations: state.generations,
+          count: state.count,
+          say: log,
+          now: Date.now,
+          rnd: Math.random,
+          newToken: () => `${idPrefix}-${(tokenNumber++).toString(36)}`,
+        });
+}
 
 let explainsAgainMs = 0;
 
@@ -204,6 +237,7 @@ function commit(version: number): void {
   prepared = null;
   const { config, instances, upstreamSlots, trafficRows, stickySecret } = next.published;
   const logs = accessLogFor(next.published);
+  share(config.cache.shared);
   const places = placesOf(instances);
   runtime = {
     version,
@@ -260,6 +294,7 @@ async function drain(graceMs: number): Promise<void> {
   const { drained, cut } = await edge.drain(graceMs);
   // What still runs serves no client; the store may have had use for it, but not for longer than this.
   await pools.close(POOLS_CLOSE_MS);
+  state.remote?.close();
   clearInterval(heart);
   await accessLog?.end();
   say({ kind: 'drained', finished: drained, cut });
@@ -274,6 +309,12 @@ const heart = setInterval(() => {
     droppedCounted = accessLog.dropped;
   }
   counters.set('fills_running', state.fills.size);
+  const levels = state.remote?.levels;
+  counters.set('redis_up', levels?.up ?? 0);
+  counters.set('redis_breakers_open', levels?.open ?? 0);
+  counters.set('redis_commands_running', levels?.running ?? 0);
+  counters.add('redis_connections_remade', (levels?.remade ?? 0) - remadeCounted);
+  remadeCounted = levels?.remade ?? 0;
 }, HEARTBEAT_MS);
 
 take = (message) => {

@@ -63,6 +63,14 @@ export async function exposeMetrics(report: StatusReport, traffic: TrafficFigure
   gauge('sluice_cache_memory_bytes', 'bytes that the cache may take', report.cache.memoryBytes);
   gauge('sluice_cache_used_bytes', 'bytes of it that live entries take', report.cache.usedBytes);
 
+  if (report.fleet !== null) {
+    const { state, clockMs, pending, gateways } = report.fleet;
+    gauge('sluice_fleet_joined', 'whether values of Redis are used', state === 'joined' ? 1 : 0);
+    gauge('sluice_fleet_gateways', 'gateways that share the Redis, this one included', gateways.length);
+    gauge('sluice_fleet_pending_purges', 'purges that Redis does not know yet', pending);
+    gauge('sluice_fleet_clock_seconds', 'clock of this machine minus that of Redis', clockMs / 1000);
+  }
+
   const upstream = { labelNames: ['upstream'], registers };
   const active = new Gauge({ name: 'sluice_upstream_active', help: 'requests under way to an upstream', ...upstream });
   const waiting = new Gauge({

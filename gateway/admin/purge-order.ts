@@ -14,6 +14,19 @@ export interface PurgeOrder {
   readonly host: string;
 }
 
+/** What an order came to beyond this gateway. */
+export interface FleetPurged {
+  /** The others that were there, and whether they said in time that it holds. */
+  readonly gateways: readonly {
+    readonly name: string;
+    readonly confirmed: boolean;
+    readonly objects: number;
+    readonly bytes: number;
+  }[];
+  /** What Redis held of it, or why that is not known. */
+  readonly redis: { readonly objects: number; readonly bytes: number } | { readonly problem: string };
+}
+
 /** What came of an order. */
 export type PurgeOutcome =
   | {
@@ -23,6 +36,8 @@ export type PurgeOutcome =
       /** What they take in the cache, or took. */
       readonly bytes: number;
       readonly tookMs: number;
+      /** What it came to in the other gateways and in Redis; null = there are none. */
+      readonly fleet: FleetPurged | null;
     }
   | { readonly ok: false; readonly problem: string };
 

@@ -106,8 +106,11 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     if ('problem' in parsed) return problem(400, 'The order to purge is malformed', { detail: parsed.problem });
     const outcome = await options.purge(parsed.order);
     if (!outcome.ok) return problem(400, 'The order to purge names nothing', { detail: outcome.problem });
-    const { purged, bytes, tookMs } = outcome;
-    return { status: 200, body: { purged, bytes, soft: parsed.order.soft, tookMs } };
+    const { purged, bytes, tookMs, fleet } = outcome;
+    return {
+      status: 200,
+      body: { purged, bytes, soft: parsed.order.soft, tookMs, ...(fleet === null ? {} : fleet) },
+    };
   }
 
   async function upstreams(body: string): Promise<Answer> {

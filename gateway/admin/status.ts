@@ -26,6 +26,8 @@ export interface StatusReport {
   readonly routes: readonly RouteStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly cache: CacheStatus;
+  /** The gateways that share a Redis; null = there is none behind the cache. */
+  readonly fleet: FleetStatus | null;
   /** All requests since the start. */
   readonly traffic: RouteTraffic;
   /** By name, all workers together. */
@@ -132,6 +134,21 @@ export interface InstanceStatus {
     readonly state: string;
     readonly lastExit: string;
   } | null;
+}
+
+export interface FleetStatus {
+  /** Of this gateway in the fleet. */
+  readonly name: string;
+  /** joined: values of Redis are used. away: the gateway serves from its own memory, until it has seen every purge. */
+  readonly state: 'joined' | 'away';
+  /** Why it is away; '' = it is not. */
+  readonly problem: string;
+  /** This machine's clock minus that of Redis, ms. */
+  readonly clockMs: number;
+  /** Purges of this gateway that Redis does not know yet. */
+  readonly pending: number;
+  /** All that are there, this one first. */
+  readonly gateways: readonly string[];
 }
 
 export interface CacheStatus {

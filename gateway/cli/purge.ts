@@ -34,6 +34,14 @@ interface Purged {
   readonly bytes: number;
   readonly soft: boolean;
   readonly tookMs: number;
+  /** With a Redis behind the cache. */
+  readonly gateways?: readonly {
+    readonly name: string;
+    readonly confirmed: boolean;
+    readonly objects: number;
+    readonly bytes: number;
+  }[];
+  readonly redis?: { readonly objects: number; readonly bytes: number } | { readonly problem: string };
 }
 
 /** Adds the command to the program. */
@@ -84,9 +92,23 @@ async function purge(urls: readonly string[], flags: PurgeFlags, host: Host): Pr
   return EXIT.ok;
 }
 
-function describe({ purged, bytes, soft, tookMs }: Purged): string {
+function describe({ purged, bytes, soft, tookMs, gateways, redis }: Purged): string {
   const objects = `${purged} object${purged === 1 ? '' : 's'}`;
-  return `${soft ? `made ${objects} stale` : `purged ${objects}`} (${size(bytes)}) in ${Math.ceil(tookMs)} ms`;
+  const done = soft ? `made ${objects} stale` : `purged ${objects}`;
+  const lines = [`${done} (${size(bytes)}) in ${Math.ceil(tookMs)} ms`];
+  if (redis !== undefined)
+    lines.push('problem' in redis ? `  redis: ${redis.problem}` : `  redis: ${counted(redis.objects, redis.bytes)}`);
+  for (const one of gateways ?? []) {
+    const what = one.confirmed
+      ? counted(one.objects, one.bytes)
+      : 'did not confirm; it purges before it uses Redis again';
+    lines.push(`  ${one.name}: ${what}`);
+  }
+  return lines.join('\n');
+}
+
+function counted(objects: number, bytes: number): string {
+  return `${objects} object${objects === 1 ? '' : 's'} (${size(bytes)})`;
 }
 
 function size(bytes: number): string {

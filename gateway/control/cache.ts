@@ -10,13 +10,14 @@ import { ARENA_ROWS, LEAST_ARENA_BYTES, MOST_ARENA_BYTES, UNIT_BYTES } from '../
 import { PurgeJournal } from '../store/purge-journal.ts';
 import { Purger } from '../store/purge-store.ts';
 import { createPurgeMemory, PURGE_BYTES, type PurgeSubject, Purges } from '../store/purges.ts';
+import { createGenerationMemory, GENERATION_BYTES, Generations } from '../store/remote/generations.ts';
 import type { SweepCount } from '../store/sweep.ts';
 import type { ControlLog } from './log.ts';
 import type { CacheMemory } from './messages.ts';
 
 /** Control's own row in the arena; workers have those below. */
 const CONTROL_ROW = ARENA_ROWS - 1;
-const TABLE_BYTES = FILL_BYTES + HIT_FOR_MISS_BYTES + PURGE_BYTES;
+const TABLE_BYTES = FILL_BYTES + HIT_FOR_MISS_BYTES + PURGE_BYTES + GENERATION_BYTES;
 
 /** The least that cache.memory can be. */
 export const LEAST_CACHE_BYTES: number = LEAST_ARENA_BYTES + TABLE_BYTES;
@@ -26,6 +27,8 @@ export interface Cache {
   /** Control's own view. */
   readonly arena: Arena;
   readonly purges: Purges;
+  /** Control's own view, the only one that writes. */
+  readonly generations: Generations;
   /** What a dead worker was writing and fetching is over. Before another takes its row. */
   reclaim(row: number): void;
   stats(): ArenaStats;
@@ -50,6 +53,7 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
     fills: createFillMemory(),
     purges: createPurgeMemory(),
     hitForMiss: createHitForMissMemory(),
+    generations: createGenerationMemory(),
   };
   const arena = openArena(memory.arena, { row: CONTROL_ROW });
   const fills = new FillTable(memory.fills, CONTROL_ROW);
@@ -77,6 +81,7 @@ export function createCache(memoryBytes: number, log: ControlLog, now: () => num
     memory,
     arena,
     purges,
+    generations: new Generations(memory.generations),
     warmUp(file) {
       const kept = journalOf(file);
       return inTurn('read', file, async () => {

@@ -22,6 +22,8 @@ import { createDiscoverer, type Discoverer } from './discover.ts';
 import { type EarlyThreads, startEarly } from './early.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
+import { createFleet, type Fleet } from './fleet.ts';
+import { fleetSecret } from './fleet-secret.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import { createOperator, type Operator } from './operate.ts';
 import type { RunOptions } from './options.ts';
@@ -112,6 +114,7 @@ class Gateway {
   #ticker: Ticker | null = null;
   readonly #workerCount: number;
   readonly #cache: Cache;
+  readonly #fleet: Fleet;
   readonly #tokenDigest = new SharedArrayBuffer(TOKEN_DIGEST_BYTES);
   #admin: AdminServer | null = null;
   #tokenFile: string | null = null;
@@ -131,6 +134,14 @@ class Gateway {
     this.#pretty = pretty;
     this.#workerCount = workersFor(config, log);
     this.#cache = createCache(config.cache.memoryBytes, log, Date.now);
+    this.#fleet = createFleet({
+      generations: this.#cache.generations,
+      purges: this.#cache.purges,
+      purgeHere: (subjects, soft) => this.#cache.purge(subjects, soft),
+      log,
+      now: Date.now,
+      rnd: Math.random,
+    });
     this.#counters = createCounterBuffer(this.#workerCount);
     this.#traffic = createTrafficBook(this.#workerCount);
     const vitals = createVitals();
@@ -177,6 +188,7 @@ class Gateway {
         this.#vitals.clearWorker(row);
         this.#cache.reclaim(row);
       },
+      onInvalidated: (subject, atMs) => this.#fleet.invalidated(subject, atMs),
       now: Date.now,
     });
     this.#discoverer = createDiscoverer({
@@ -201,6 +213,7 @@ class Gateway {
       ticketKeys: randomBytes(48),
       files,
       discoverer: this.#discoverer,
+      fleet: this.#fleet,
       stickySecret,
       startManaged: (upstream) => this.#startManaged(upstream),
       log,
@@ -335,7 +348,13 @@ class Gateway {
         upstreams: (order) => this.#operator.order(order),
         explain: (question) => explainQuestion(question, this.#site, this.#cache, Date.now()),
         purge: (order) =>
-          purge(order, this.#cache, (this.#site.served?.published.config ?? this.#first).routes, this.#log),
+          purge(
+            order,
+            this.#cache,
+            this.#fleet,
+            (this.#site.served?.published.config ?? this.#first).routes,
+            this.#log,
+          ),
         ...(this.#options.file === '' ? {} : { reload: () => this.reload() }),
       });
       return null;
@@ -438,7 +457,7 @@ class Gateway {
     this.#ticker?.stop();
     this.#discoverer.stop();
     await this.#workers.terminate();
-    await Promise.all([this.#site.stop(), this.#admin?.close()]);
+    await Promise.all([this.#site.stop(), this.#admin?.close(), this.#fleet.stop()]);
   }
 
   #readiness(): { ready: boolean; reasons: readonly string[] } {
@@ -462,6 +481,7 @@ class Gateway {
       counters: this.#counters,
       traffic: this.#traffic,
       cache: this.#cache,
+      fleet: this.#fleet,
       readiness: this.#readiness(),
       draining: this.#state === 'draining',
       lastReload: this.#lastReload,
@@ -496,9 +516,12 @@ class Gateway {
 }
 
 /** Kept beside the admin token, so that clients stay where they are over a restart. */
-async function stickySecret({ upstreams, tls }: Config): Promise<string> {
+async function stickySecret({ upstreams, tls, cache }: Config): Promise<string> {
   const isNeeded = upstreams.some(({ balance }) => balance.policy === 'sticky' && balance.secret === '');
-  return isNeeded ? (await keptSecret(join(tls.folder, 'sticky.secret'))).token : '';
+  if (!isNeeded) return '';
+  const own = (await keptSecret(join(tls.folder, 'sticky.secret'))).token;
+  // A client that another gateway of the fleet bound to an instance stays there.
+  return cache.shared === null ? own : ((await fleetSecret(cache.shared, 'sticky', own)) ?? own);
 }
 
 /** Open files this process may have, by /proc; a careful guess elsewhere. */

@@ -10,6 +10,7 @@ import { certificatesFor } from './certificates.ts';
 import type { Concurrency } from './concurrency.ts';
 import type { Discoverer } from './discover.ts';
 import type { Ejector } from './eject.ts';
+import type { Fleet } from './fleet.ts';
 import { createInstanceRegistry } from './instances.ts';
 import type { ControlLog } from './log.ts';
 import type { ManagedUpstream } from './managed.ts';
@@ -39,6 +40,7 @@ export interface SiteOptions {
   /** What sticky cookies are made with, '' where no upstream needs it. */
   readonly stickySecret: (config: Config) => Promise<string>;
   readonly discoverer: Discoverer;
+  readonly fleet: Fleet;
   readonly startManaged: (upstream: UpstreamConfig) => Promise<ManagedUpstream>;
   readonly log: ControlLog;
   readonly now: () => number;
@@ -154,6 +156,7 @@ export function createSite(options: SiteOptions): Site {
     options.ejector.apply(config.upstreams);
     options.concurrency.apply(config.upstreams, instances);
     options.breakers.apply(config.upstreams, upstreamSlots);
+    options.fleet.apply(config.cache.shared);
     prober.apply(config.upstreams, instances);
   }
 

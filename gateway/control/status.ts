@@ -12,6 +12,7 @@ import { type BannerInput, describeAction, describeCache } from './banner.ts';
 import type { Breakers } from './breakers.ts';
 import type { Cache } from './cache.ts';
 import type { Ejector } from './eject.ts';
+import type { Fleet } from './fleet.ts';
 import { addressName } from './instances.ts';
 import type { RunOptions } from './options.ts';
 import type { Prober } from './probe.ts';
@@ -34,6 +35,7 @@ export interface View {
   readonly counters: SharedArrayBuffer;
   readonly traffic: TrafficBook;
   readonly cache: Cache;
+  readonly fleet: Fleet;
   readonly readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   readonly draining: boolean;
   readonly lastReload: StatusReport['config']['lastReload'];
@@ -89,6 +91,7 @@ export function statusReport(view: View, nowMs: number): StatusReport {
       instances: instancesOf(view, upstream.name, nowMs),
     })),
     cache: cacheStatus(view.cache.stats(), config?.cache.memoryBytes ?? 0),
+    fleet: view.fleet.status(),
     traffic: routeTraffic(view.traffic.total()),
     counters,
     certificates: (served?.published.certificates ?? []).map(({ hosts, notAfterMs }) => ({ hosts, notAfterMs })),

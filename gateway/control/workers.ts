@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Published } from '../config/published.ts';
 import type { Logger } from '../observe/log.ts';
+import type { PurgeSubject } from '../store/purges.ts';
 import { type EarlyThreads, workerScript } from './early.ts';
 import type { FromWorker, Listening, ToWorker, WorkerBirth } from './messages.ts';
 
@@ -21,6 +22,8 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** A worker died; its rows in shared memory must be cleared. */
   readonly onDeath: (row: number) => void;
+  /** A client has invalidated this at that time of the purge log. */
+  readonly onInvalidated?: (subject: PurgeSubject, atMs: number) => void;
   readonly now: () => number;
   /** Threads that are there already. */
   readonly early?: EarlyThreads;
@@ -92,6 +95,7 @@ export function createWorkers(options: WorkersOptions): Workers {
     seat.beatMs = now();
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'log') log[message.level](message.message, { worker: seat.row });
+      if (message.kind === 'invalidated') return options.onInvalidated?.(message.subject, message.atMs);
       for (const listener of [...listeners]) listener(seat, message);
     });
     worker.on('error', (error: unknown) => {

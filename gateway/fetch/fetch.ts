@@ -15,6 +15,7 @@ import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } fro
 import { hasRoom, holdsGood, putVariant, type StoredEntry } from '../store/entries.ts';
 import { refreshKey } from '../store/failed-keys.ts';
 import { GONE, UNTOUCHED } from '../store/purges.ts';
+import type { LeadOutcome, Lease } from '../store/remote/remote.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';
@@ -22,6 +23,7 @@ import type { Failure, Instance } from '../upstream/upstream.ts';
 import { Body, type Source } from './body.ts';
 import { Completing } from './completing.ts';
 import type { Filling, Waiter } from './filling.ts';
+import { forget } from './forget.ts';
 import { Keeping, keepBytes } from './keeping.ts';
 import { describe, errorOf, type Outcome } from './outcome.ts';
 import type { AnswerHead, AsGet, FetchPlan } from './plan.ts';
@@ -36,7 +38,7 @@ const conditionals: ReadonlySet<string> = new Set(['if-none-match', 'if-modified
 
 export class Fetch implements Source, Filling, TriesOwner {
   plan: FetchPlan;
-  readonly startedMs: number;
+  startedMs: number;
   /** When the final head came; 0 = not yet. */
   headMs = 0;
   outcome: Outcome = { kind: 'pending' };
@@ -74,6 +76,8 @@ export class Fetch implements Source, Filling, TriesOwner {
   #input: StoreInput | null = null;
   /** Bytes of a body that nobody wants. */
   #unwantedBytes = 0;
+  /** The right to fetch for the fleet; null = nobody was asked, or it was passed on. */
+  #lease: Lease | null = null;
 
   constructor(plan: FetchPlan, nowMs: number) {
     this.plan = plan;
@@ -108,6 +112,37 @@ export class Fetch implements Source, Filling, TriesOwner {
       plan.state.count('cache_refreshes', 1);
     }
     if (plan.fillKey !== null) plan.state.fills.open(plan.fillKey, this);
+    const { remote } = plan.state;
+    if (plan.leaseKey === null || plan.key === null || remote === null) return this.#begin();
+    this.#go('lease');
+    const untilMs = plan.background ? 0 : this.startedMs + plan.lockMs;
+    void remote
+      .lead(plan.state, plan.key, plan.leaseKey, plan.request.fields, untilMs)
+      .then((led) => this.guard(() => this.#led(led)));
+  }
+
+  /** The fleet has settled who fetches. */
+  #led(led: LeadOutcome): void {
+    if (led.kind === 'lead') this.#lease = led.lease;
+    if (!this.isWanted()) return this.#fail('internal', 'nobody waits any more');
+    if (led.kind === 'lead' || led.kind === 'alone') {
+      // The wait is no part of the fetch: neither of the age of what it brings, nor of what it may be too old for.
+      const { state } = this.plan;
+      this.startedMs = state.now();
+      this.#fenceMs = this.startedMs;
+      this.plan = { ...this.plan, generation: state.generations.applied };
+      this.#tries = this.#newTries();
+      return this.#begin();
+    }
+    this.#finish(null);
+    this.#go('sealed');
+    this.#closeFill('sealed');
+    this.outcome = { kind: 'over', look: true };
+    this.#tell();
+  }
+
+  #begin(): void {
+    const { plan } = this;
     if (plan.timeouts.totalMs !== null) {
       this.#totalTimer = setTimeout(() => {
         this.#timedOut = true;
@@ -150,7 +185,8 @@ export class Fetch implements Source, Filling, TriesOwner {
   }
 
   #letGo(): void {
-    if (this.state === 'sealed' || this.state === 'failed' || this.isWanted()) return;
+    // Who waits for another gateway looks at its end whether it is still wanted.
+    if (this.state === 'lease' || this.state === 'sealed' || this.state === 'failed' || this.isWanted()) return;
     if (this.body !== null && (this.body.readers > 0 || this.body.kept)) return;
     this.#tries.abort();
   }
@@ -244,9 +280,9 @@ export class Fetch implements Source, Filling, TriesOwner {
     // What the origin now says replaces what it said before, unless it merely failed, or said it to this one client only.
     const isPersonal = verdict?.store === false && !verdict.hitForMiss;
     this.#noteAnswer(isPersonal);
-    if (plan.stale !== null && storing === null && status < 500 && !isPersonal) plan.state.store.delete(plan.stale.key);
+    if (plan.stale !== null && storing === null && status < 500 && !isPersonal) forget(plan.state, plan.stale.key);
     const beside = plan.part?.beside ?? null;
-    if (beside !== null && isOutlived(completed.status, verdict)) plan.state.store.delete(beside.key);
+    if (beside !== null && isOutlived(completed.status, verdict)) forget(plan.state, beside.key);
     if (storing === null || plan.key === null) this.#closeFill('released');
     else {
       this.storedKey = variantKey(plan.key, storing.vary, plan.request.fields);
@@ -297,7 +333,7 @@ export class Fetch implements Source, Filling, TriesOwner {
     const judged = completing.judge(status, received);
     if (judged === 'other') this.#completing = null;
     if (judged !== 'again') return true;
-    if (completing.disproves(status, received)) this.plan.state.store.delete(completing.held.key);
+    if (completing.disproves(status, received)) forget(this.plan.state, completing.held.key);
     this.#unfit = true;
     this.#tries.abort();
     return false;
@@ -402,9 +438,10 @@ export class Fetch implements Source, Filling, TriesOwner {
     const key = storing ? ownKey : '';
     this.storedKey = key;
     // A refusal that lies in this request says nothing about what is stored for others.
-    if (key !== stale.key && (verdict.store || verdict.hitForMiss)) plan.state.store.delete(stale.key);
+    if (key !== stale.key && (verdict.store || verdict.hitForMiss)) forget(plan.state, stale.key);
     const entry: StoredEntry = { key: stale.key, head, body: stale.body };
     const stored = storing && putVariant(plan.state.store, plan.key, vary, key, fenced, [stale.body], plan.variants);
+    if (stored) this.#share(key, fenced, vary, [stale.body], stale.body.length);
     this.#noteAnswer(!verdict.store && !verdict.hitForMiss);
     this.#closeFill('sealed');
     this.outcome = { kind: 'validated', entry, storing: stored };
@@ -478,12 +515,32 @@ export class Fetch implements Source, Filling, TriesOwner {
   #store(storing: Storing, body: Body): void {
     const chunks = this.#completing?.join(body.chunks()) ?? body.chunks();
     const whole = { ...storing.head, bodyBytes: this.#completing?.union.bytes ?? body.bytes };
-    this.#keeping?.store(this.#fenced(whole), whole, chunks);
+    const fenced = this.#fenced(whole);
+    this.#keeping?.store(fenced, whole, chunks);
+    this.#share(this.storedKey, fenced, storing.vary, chunks, whole.bodyBytes);
+  }
+
+  /** What was stored goes to Redis, if it is a whole that counts as stored when this fetch began; with it goes the lease. */
+  #share(
+    key: string,
+    head: StoredHead | null,
+    vary: readonly string[],
+    body: readonly Buffer[],
+    bodyBytes: number,
+  ): void {
+    const { plan } = this;
+    const { remote } = plan.state;
+    const isOwn = head !== null && head.part === null && this.#completing === null && head.storedMs === this.startedMs;
+    if (remote === null || plan.key === null || !isOwn) return;
+    const lease = this.#lease;
+    this.#lease = null;
+    const { generation, variants } = plan;
+    remote.put({ primary: plan.key, key, vary, head, body, bodyBytes, generation, variants, lease });
   }
 
   /** RFC 9111 4.3.4: the stored response is not what the origin has now; ask as the client did. */
   #askAgain(): void {
-    if (this.#stale !== null) this.plan.state.store.delete(this.#stale.key);
+    if (this.#stale !== null) forget(this.plan.state, this.#stale.key);
     this.#stale = null;
     this.#unconfirmed = false;
     this.#completing = null;
@@ -554,6 +611,9 @@ export class Fetch implements Source, Filling, TriesOwner {
   #closeFill(state: 'sealed' | 'released' | 'failed'): void {
     this.#keeping?.endGrowing();
     this.plan.lead?.end(state);
+    // Sealed and not on its way to Redis: there is nothing for the others to wait for.
+    this.#lease?.end(state === 'failed' ? 'failed' : 'released');
+    this.#lease = null;
     if (this.plan.fillKey !== null) this.plan.state.fills.close(this.plan.fillKey, this);
   }
 

@@ -32,7 +32,7 @@ export type Outcome =
       readonly error: ErrorWord | null;
       readonly detail: string;
     }
-  /** Another worker's fetch ended without a body for us. `look`: the store may have it now, or somebody must fetch anew; else fetch alone. */
+  /** Another worker's fetch, or another gateway's, ended without a body for us. `look`: the store may have it now, or somebody must fetch anew; else fetch alone. */
   | { readonly kind: 'over'; readonly look: boolean }
   /** No answer came. `detail` is for the log only. */
   | { readonly kind: 'failed'; readonly error: ErrorWord; readonly detail: string; readonly retryAfterS: number };

@@ -56,6 +56,14 @@ export interface FetchPlan {
   readonly fillKey: string | null;
   /** The right to fetch this for all workers; null = they are not told. */
   readonly lead: Lead | null;
+  /**
+   * The generation of the fleet's purge log when it was planned, and under what the fleet settles who fetches; leaseKey null =
+   * without asking.
+   */
+  readonly generation: number;
+  readonly leaseKey: string | null;
+  /** How long it may wait for another gateway, ms. */
+  readonly lockMs: number;
   /** What to validate; null = fetch whole. */
   readonly stale: StoredEntry | null;
   /** `stale` may stand in for a failure of the upstream: the request does not ask for better (RFC 5861 4). */

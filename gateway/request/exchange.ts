@@ -74,6 +74,14 @@ export class Exchange implements Waiter {
   isPrivate = false;
   /** A stored response: to serve, or to validate. */
   entry: StoredEntry | null = null;
+  /** Whether Redis was asked for it, and whether that brought something. */
+  remote: '' | 'asked' | 'brought' = '';
+  /** What it is asked for, a primary key. */
+  remoteKey = '';
+  /** Under what gateways of a fleet settle who fetches; null = without asking. */
+  leaseKey: string | null = null;
+  /** How often another gateway's fetch brought nothing for it. */
+  fleetWaits = 0;
   /** `entry` may stand in for a failure of the upstream (RFC 5861 4). */
   ifError = false;
   /** The upstream's status that the client does not get to see; null = none. */

@@ -2,6 +2,7 @@
 // (RFC 9111 4.3.5).
 
 import type { Fetch } from '../fetch/fetch.ts';
+import { forget } from '../fetch/forget.ts';
 import { fieldsOf } from '../http/fields.ts';
 import { judgeByHead } from '../policy/head.ts';
 import { normaliseVary } from '../policy/key.ts';
@@ -34,9 +35,11 @@ export function updateByHead(x: Exchange, fetch: Fetch): StoredEntry | null {
     bodyId: found.head.bodyId,
     rules: route.cache,
   });
-  if (verdict.stored === 'ended') state.store.delete(found.key);
+  if (verdict.stored === 'ended') forget(state, found.key);
   if (verdict.stored === 'stale') {
     const { freshUntilMs } = found.head;
+    // In Redis it would still be fresh.
+    state.remote?.remove(found.key);
     if (found.head.part !== null) state.store.delete(found.key);
     else put(x, found, { ...found.head, freshUntilMs: Math.min(freshUntilMs, headMs), whileRevalidateUntilMs: 0 });
   }
@@ -44,7 +47,7 @@ export function updateByHead(x: Exchange, fetch: Fetch): StoredEntry | null {
   const head = { ...verdict.head, storedMs: startedMs };
   // With another Vary it would have to stand elsewhere.
   if (String(normaliseVary(fieldsOf(found.head.fields, 'vary'))) !== String(verdict.vary)) {
-    state.store.delete(found.key);
+    forget(state, found.key);
     return null;
   }
   return put(x, found, head);

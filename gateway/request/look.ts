@@ -44,6 +44,7 @@ export function look(x: Exchange): RequestState {
   x.entry = null;
   x.ifError = false;
   x.part = null;
+  x.leaseKey = null;
   const may = mayLookUp(request, rules);
   if (!may.look) return forward(x, may.reason === 'method' ? 'method' : 'bypass', may.reason);
   let content = '';
@@ -74,11 +75,14 @@ export function look(x: Exchange): RequestState {
         refresh(x, key, entry, nowMs);
       } else {
         x.cacheWord = 'hit';
+        if (x.remote === 'brought') x.reason = 'redis';
         if (found.isHot && refreshesEarly(entry.head, nowMs, state.rnd()) && refresh(x, key, entry, nowMs))
           x.reason = 'early-refresh';
       }
       return 'deliver';
     }
+    if (verdict.serve === 'validate' && !verdict.reason.startsWith('request-') && asksRemote(x, key, nowMs))
+      return 'remote';
     const isInError = verdict.serve === 'validate' && verdict.ifError && nowMs < entry.head.ifErrorUntilMs;
     // The upstream failed for this a moment ago: it is not asked again by each of those who want it.
     if (isInError && state.failedKeys.hasFailed(entry.key, nowMs) && x.hold(entry)) return staleForError(x);
@@ -96,10 +100,35 @@ export function look(x: Exchange): RequestState {
       nowMs,
     );
   }
+  if (asksRemote(x, key, nowMs)) return 'remote';
   if (onlyIfCached(x)) return x.fail('only-if-cached');
   x.key = key;
   const reason = found.why === 'store-fault' ? 'store-fault' : '';
   return shared(x, rules, found.fillKey, found.why === 'store-fault' ? 'miss' : found.why, reason, nowMs);
+}
+
+/** Whether Redis is to be asked for what memory does not have: once, and not for what proved uncacheable a moment ago. */
+function asksRemote(x: Exchange, key: string, nowMs: number): boolean {
+  const { remote, hitForMiss } = x.runtime.state;
+  if (remote === null || x.remote !== '' || !remote.isReadable(nowMs) || hitForMiss.isHitForMiss(key, nowMs))
+    return false;
+  x.remoteKey = key;
+  return true;
+}
+
+/** Asks Redis; then memory is looked into again, whatever came. */
+export function askRemote(x: Exchange): RequestState | null {
+  const { request, runtime } = known(x);
+  const { remote } = runtime.state;
+  x.remote = 'asked';
+  if (remote === null) return 'look';
+  const brought = remote.bring(runtime.state, x.remoteKey, request.fields);
+  const next = brought.then((found) => {
+    if (found !== 'none') x.remote = 'brought';
+    x.resume('look');
+  });
+  next.catch((error: unknown) => x.broke(error));
+  return null;
 }
 
 /**
@@ -139,7 +168,7 @@ function refresh(x: Exchange, key: string, entry: StoredEntry, nowMs: number): b
     lead.end('sealed');
     return false;
   }
-  const plan = planOf(x, { key, fillKey, lead, stale: entry });
+  const plan = planOf(x, { key, fillKey, leaseKey: entry.key, lead, stale: entry });
   // What is stored is the answer to a GET; a HEAD that reads it brings no body for it.
   const request = plan.request.method === 'HEAD' ? { ...plan.request, method: 'GET' } : plan.request;
   new Fetch({ ...plan, request, background: true }, nowMs).start(null);
@@ -190,6 +219,7 @@ function shared(
     return 'fetch';
   }
   x.fillKey = meetingKey(x, fillKey);
+  if (x.fleetWaits < MOST_WAITS) x.leaseKey = fillKey;
   // What began before this request's own no-cache does not answer it.
   if (why === 'request') return 'fetch';
   return joinOrLead(x, x.fillKey);
@@ -323,7 +353,9 @@ function followerTakes(
       x.part = null;
       x.follows = false;
       x.fetch = null;
-      x.fillKey = meetingKey(x, variantKey(x.key, names, request.fields));
+      const fillKey = variantKey(x.key, names, request.fields);
+      x.fillKey = meetingKey(x, fillKey);
+      x.leaseKey = fillKey;
       return x.waits > MOST_WAITS ? 'fetch' : joinOrLead(x, x.fillKey);
     }
     if (fetch.body?.fromStart !== true) return null;
@@ -344,6 +376,7 @@ function followerTakes(
 
 function goAlone(x: Exchange): RequestState {
   x.fillKey = null;
+  x.leaseKey = null;
   x.fetch = null;
   x.follows = false;
   return 'fetch';
@@ -358,7 +391,7 @@ function staleAfterError(x: Exchange, outcome: Extract<Outcome, { kind: 'stale' 
 }
 
 /** What differs between the fetches that one request may begin. */
-type Purpose = Pick<FetchPlan, 'key' | 'fillKey' | 'lead' | 'stale'>;
+type Purpose = Pick<FetchPlan, 'key' | 'fillKey' | 'leaseKey' | 'lead' | 'stale'>;
 
 /** A fetch of what this request asks for. */
 function planOf(x: Exchange, purpose: Purpose): FetchPlan {
@@ -387,6 +420,8 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
     part: null,
     shadow: chooseShadow(route, runtime),
     background: false,
+    generation: runtime.state.generations.applied,
+    lockMs: runtime.config.cache.lockMs,
     ...purpose,
   };
 }
@@ -395,7 +430,9 @@ function planOf(x: Exchange, purpose: Purpose): FetchPlan {
 export function fetchAlone(x: Exchange): RequestState | null {
   if (x.gone) return 'finished';
   const { key, fillKey, lead, entry: stale, part } = x;
-  const fetch = new Fetch({ ...planOf(x, { key, fillKey, lead, stale }), part }, x.runtime.state.now());
+  // Only who leads in this gateway asks the others.
+  const leaseKey = lead === null ? null : x.leaseKey;
+  const fetch = new Fetch({ ...planOf(x, { key, fillKey, leaseKey, lead, stale }), part }, x.runtime.state.now());
   // From here on the fetch answers for the lead.
   x.lead = null;
   x.fetch = fetch;
@@ -421,6 +458,11 @@ function leaderNext(x: Exchange, fetch: Fetch): RequestState {
   const { outcome } = fetch;
   if (outcome.kind === 'failed') return failed(x, outcome);
   if (outcome.kind === 'stale') return staleAfterError(x, outcome);
+  if (outcome.kind === 'over') {
+    x.remote = 'brought';
+    x.fleetWaits++;
+    return lookAgain(x);
+  }
   if (outcome.kind === 'validated') {
     x.entry = outcome.entry;
     x.cacheWord = 'revalidated';

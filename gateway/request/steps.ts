@@ -17,11 +17,24 @@ import { deliver } from './deliver.ts';
 import type { Downstream, UpgradeRequest } from './downstream.ts';
 import { Exchange, type Steps } from './exchange.ts';
 import { file } from './file.ts';
-import { fetchAlone, look, wait } from './look.ts';
+import { askRemote, fetchAlone, look, wait } from './look.ts';
 import { respondError, respondOwn } from './respond.ts';
 import { tunnel } from './tunnel.ts';
 
-const steps: Steps = { receive, route, guard, look, read, wait, fetch: fetchAlone, file, deliver, answer, tunnel };
+const steps: Steps = {
+  receive,
+  route,
+  guard,
+  look,
+  read,
+  remote: askRemote,
+  wait,
+  fetch: fetchAlone,
+  file,
+  deliver,
+  answer,
+  tunnel,
+};
 
 /** Takes a request from the edge and sees it through. Never throws: a bug in a step becomes a 500 and a line in the log. */
 export function acceptExchange(

@@ -39,8 +39,9 @@ export const FRAME_AT: {
   readonly kind: number;
   readonly storedMs: number;
   readonly tags: number;
+  readonly keyBytes: number;
   readonly tagHashes: number;
-} = { kind: 6, storedMs: 48, tags: 84, tagHashes: 104 };
+} = { kind: 6, storedMs: 48, tags: 84, keyBytes: 88, tagHashes: 104 };
 export const FRAME_RESPONSE: number = RESPONSE;
 
 const KIND_AT = FRAME_AT.kind;
@@ -54,7 +55,7 @@ const PART_FIRST_AT = 64;
 const PART_TOTAL_AT = 72;
 const FETCH_AT = 80;
 const TAGS_AT = FRAME_AT.tags;
-const KEY_BYTES_AT = 88;
+const KEY_BYTES_AT = FRAME_AT.keyBytes;
 const HEAD_BYTES_AT = 92;
 const BODY_BYTES_AT = 96;
 const STRINGS_AT = 100;
@@ -178,6 +179,22 @@ export function decodeFrame(frame: Buffer, key: string): { readonly head: Stored
 export function makeStale(frame: Buffer, sinceMs: number): void {
   writeWord(frame, FRESH_UNTIL, Math.min(readWord(frame, FRESH_UNTIL), sinceMs));
   writeWord(frame, WHILE_REVALIDATE_UNTIL, 0);
+}
+
+/**
+ * Dates a frame that another gateway wrote, in place: it counts as stored at `storedMs`, and the times of its response move by
+ * `shiftMs`, the difference of the clocks. Only for a frame that its decoder has read.
+ */
+export function redate(frame: Buffer, storedMs: number, shiftMs: number): void {
+  if (shiftMs !== 0 && frame.readUInt16LE(KIND_AT) === RESPONSE) {
+    for (const word of [FRESH_UNTIL, WHILE_REVALIDATE_UNTIL, IF_ERROR_UNTIL]) {
+      const untilMs = readWord(frame, word);
+      if (untilMs > 0) writeWord(frame, word, untilMs + shiftMs);
+    }
+    frame.writeDoubleLE(frame.readDoubleLE(BORN_AT) + shiftMs, BORN_AT);
+  }
+  frame.writeDoubleLE(storedMs, STORED_AT);
+  seal(frame, frame.readUInt32LE(BODY_BYTES_AT));
 }
 
 /** Which part of the whole the body is, null = all of it; undefined when that cannot be. */

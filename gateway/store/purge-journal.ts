@@ -3,21 +3,11 @@
 // on the disk before the order is answered. It purges nothing itself but what an earlier process left.
 
 import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import type { PurgeSubject, Purges } from './purges.ts';
+import { isPurgeSubject, type PurgeSubject, type Purges } from './purges.ts';
 
 /** With more lines the cache file goes instead: it is written again in a few minutes. */
 const MOST_LINES = 10_000;
 const MOST_BYTES = 67_108_864;
-/** What a subject of each kind has beside it. */
-const MEMBERS: Readonly<Record<PurgeSubject['kind'], readonly string[]>> = {
-  url: ['text'],
-  prefix: ['text'],
-  target: ['text', 'host'],
-  path: ['text', 'host'],
-  tag: ['text', 'host'],
-  group: ['text', 'origin'],
-  all: ['host'],
-};
 
 export class PurgeJournal {
   readonly warmFile: string;
@@ -104,11 +94,7 @@ function parseLine(line: string): { subject: PurgeSubject; soft: boolean; atMs: 
   try {
     const { subject, soft, atMs } = JSON.parse(line) as { subject: PurgeSubject; soft: unknown; atMs: unknown };
     if (typeof soft !== 'boolean' || typeof atMs !== 'number' || !(atMs > 0)) return null;
-    if (!Object.hasOwn(MEMBERS, subject.kind)) return null;
-    const members = new Map<string, unknown>(Object.entries(subject));
-    return MEMBERS[subject.kind].every((name) => typeof members.get(name) === 'string')
-      ? { subject, soft, atMs }
-      : null;
+    return isPurgeSubject(subject) ? { subject, soft, atMs } : null;
   } catch {
     return null;
   }

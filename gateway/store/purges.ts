@@ -39,6 +39,26 @@ export type PurgeSubject =
   | { readonly kind: 'group'; readonly text: string; readonly origin: string }
   | { readonly kind: 'all'; readonly host: string };
 
+/** What a subject of each kind has beside it. */
+const MEMBERS: Readonly<Record<PurgeSubject['kind'], readonly string[]>> = {
+  url: ['text'],
+  prefix: ['text'],
+  target: ['text', 'host'],
+  path: ['text', 'host'],
+  tag: ['text', 'host'],
+  group: ['text', 'origin'],
+  all: ['host'],
+};
+
+/** Whether this, read from a file or from Redis, is a subject. */
+export function isPurgeSubject(value: unknown): value is PurgeSubject {
+  if (typeof value !== 'object' || value === null) return false;
+  const members = new Map<string, unknown>(Object.entries(value));
+  const kind = members.get('kind');
+  if (typeof kind !== 'string' || !Object.hasOwn(MEMBERS, kind)) return false;
+  return MEMBERS[kind as PurgeSubject['kind']].every((name) => typeof members.get(name) === 'string');
+}
+
 /** `goodUntil` of what no purge names. */
 export const UNTOUCHED: number = Number.POSITIVE_INFINITY;
 /** `goodUntil` of what a hard purge names. */

@@ -72,6 +72,7 @@ const reasons = {
     section: 'RFC 9111 4.3.2',
   },
   range: { text: 'a range request that the stored response cannot answer', section: 'RFC 9110 14.2' },
+  redis: { text: 'it came from Redis, where another gateway or this one had stored it', section: 'gateway.yaml' },
   'hit-for-miss': { text: 'this key proved uncacheable a moment ago', section: 'gateway.yaml' },
   'lock-timeout': { text: 'another request was fetching this for longer than cache.lock', section: 'gateway.yaml' },
   'lent-out': { text: 'as much of the store as it may is on its way to slow clients', section: 'limits' },

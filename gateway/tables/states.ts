@@ -11,7 +11,8 @@ const requestStates = {
   receive: { holds: 'a head came in; nothing of it is trusted', next: ['route', 'answer'] },
   route: { holds: 'target, host and fields are normalised; identity fields are ours', next: ['guard', 'answer'] },
   guard: { holds: 'a route matched', next: ['look', 'fetch', 'file', 'tunnel', 'answer'] },
-  look: { holds: 'the route caches this method', next: ['read', 'deliver', 'fetch', 'wait', 'answer'] },
+  look: { holds: 'the route caches this method', next: ['read', 'remote', 'deliver', 'fetch', 'wait', 'answer'] },
+  remote: { holds: 'nothing usable is in memory; Redis is asked', next: ['look', 'answer', 'finished'] },
   read: { holds: 'the request body is part of the key and is being read', next: ['look', 'answer', 'finished'] },
   wait: {
     holds: 'another request fetches the same key; its head is not there yet',
@@ -27,7 +28,11 @@ const requestStates = {
 
 /** The upstream fetch, which may outlive its client. */
 const fetchStates = {
-  prepare: { holds: 'the outgoing request is built', next: ['pick', 'failed'] },
+  prepare: { holds: 'the outgoing request is built', next: ['lease', 'pick', 'failed'] },
+  lease: {
+    holds: 'the gateways of the fleet settle who fetches; another one may do it for us',
+    next: ['pick', 'sealed', 'failed'],
+  },
   pick: { holds: 'no instance is bound', next: ['send', 'failed'] },
   send: { holds: 'an attempt runs on one instance; nothing of the answer came', next: ['head', 'pick', 'failed'] },
   head: {

@@ -41,6 +41,9 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   'http-proxy-3': 'gateway/upstream/tunnel.ts',
   selfsigned: 'gateway/tls/local.ts',
   '@fastify/send': 'gateway/upstream/static.ts',
+  '@keyv/redis': 'gateway/store/remote/client.ts',
+  '@redis/client': 'gateway/store/remote/client.ts',
+  keyv: 'gateway/store/remote/client.ts',
 };
 
 /** Effects that come in as arguments in the pure layers: a global's member, or a bare global. */

@@ -83,15 +83,3 @@ export function startHypercorn(options: AppOptions): Promise<AppServer> {
   const tls = options.tls ? ['--certfile', options.tls.cert, '--keyfile', options.tls.key] : [];
   return startApp('hypercorn', ['--bind', bind, ...tls], options);
 }
-
-export interface RedisServer extends Child {
-  readonly port: number;
-}
-
-/** Redis that keeps nothing on disk. `port` 0 is not possible with Redis, so the caller names one. */
-export async function startRedis(port: number, args: readonly string[] = []): Promise<RedisServer> {
-  const place = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child = startChild('/usr/bin/redis-server', [...place, ...args]);
-  await child.waitForLine((line) => line.includes('Ready to accept connections'));
-  return Object.assign(child, { port });
-}

@@ -22,6 +22,7 @@ import { HOT_BYTES, Hot } from '../../gateway/store/hot.ts';
 import { Lent } from '../../gateway/store/lent.ts';
 import { createPurgeMemory, type PurgeSubject, Purges } from '../../gateway/store/purges.ts';
 import { createRateMemory, Rates } from '../../gateway/store/rates.ts';
+import { createGenerationMemory, Generations } from '../../gateway/store/remote/generations.ts';
 import { LIMITS } from '../../gateway/tables/limits.ts';
 import { OpenStreams } from '../../gateway/upstream/open-streams.ts';
 import { createClock } from '../helpers/clock.ts';
@@ -293,6 +294,9 @@ export class World {
         hitForMiss: new HitForMiss(memory.hitForMiss),
         purges: new Purges(memory.purges),
         failedKeys: new FailedKeys(LIMITS.failedKeys),
+        remote: null,
+        generations: new Generations(createGenerationMemory()),
+        invalidated: () => {},
         backgroundFetches: 0,
         mirrored: 0,
         streams: new OpenStreams(rnd),

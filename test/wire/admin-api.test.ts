@@ -46,6 +46,7 @@ const report: StatusReport = {
   workers: [],
   routes: [],
   upstreams: [],
+  fleet: null,
   cache: {
     memoryBytes: 0,
     usedBytes: 0,
@@ -72,7 +73,7 @@ const report: StatusReport = {
   certificates: [],
 };
 
-const noPurge: AdminOptions['purge'] = async () => ({ ok: true, purged: 0, bytes: 0, tookMs: 0 });
+const noPurge: AdminOptions['purge'] = async () => ({ ok: true, purged: 0, bytes: 0, tookMs: 0, fleet: null });
 
 async function admin(t: TestContext, changes: Partial<AdminOptions> = {}): Promise<AdminServer> {
   const server = await createAdmin({

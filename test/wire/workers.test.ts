@@ -74,6 +74,7 @@ function bench(count: number, hungMs?: number): Bench {
         fills: new SharedArrayBuffer(8),
         purges: new SharedArrayBuffer(8),
         hitForMiss: new SharedArrayBuffer(8),
+        generations: new SharedArrayBuffer(8),
       },
       logFd: 1,
       terminal: false,

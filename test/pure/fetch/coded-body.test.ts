@@ -20,6 +20,7 @@ import { Hot } from '../../../gateway/store/hot.ts';
 import { Lent } from '../../../gateway/store/lent.ts';
 import { createPurgeMemory, Purges } from '../../../gateway/store/purges.ts';
 import { createRateMemory, Rates } from '../../../gateway/store/rates.ts';
+import { createGenerationMemory, Generations } from '../../../gateway/store/remote/generations.ts';
 import { LIMITS } from '../../../gateway/tables/limits.ts';
 import { OpenStreams } from '../../../gateway/upstream/open-streams.ts';
 import { decode } from '../../helpers/decode.ts';
@@ -41,6 +42,9 @@ function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store
     hitForMiss: new HitForMiss(createHitForMissMemory()),
     purges: new Purges(createPurgeMemory()),
     failedKeys: new FailedKeys(LIMITS.failedKeys),
+    remote: null,
+    generations: new Generations(createGenerationMemory()),
+    invalidated: () => {},
     backgroundFetches: 0,
     mirrored: 0,
     streams: new OpenStreams(() => 0),

@@ -40,7 +40,17 @@ function bench(heldElsewhere = 0, fields: readonly string[] = []): Bench {
     looked.resolve(x.error ?? '');
     return null;
   };
-  const steps = { receive: wait, route: wait, guard: wait, wait, fetch: wait, file: wait, deliver: wait, tunnel: wait };
+  const steps = {
+    receive: wait,
+    route: wait,
+    guard: wait,
+    wait,
+    remote: wait,
+    fetch: wait,
+    file: wait,
+    deliver: wait,
+    tunnel: wait,
+  };
   const runtime = { state, finished: () => {} } as unknown as Runtime<Filling>;
   const x = new Exchange(runtime, downstream, null, { ...steps, look, read, answer });
   x.request = { method: 'QUERY', fields: [], requestId: '1' } as unknown as RequestHead;
