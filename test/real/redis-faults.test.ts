@@ -1,0 +1,305 @@
+// Redis is never a reason to fail: refused, stopped, slow, flapping, full, read-only, loading, without a password, full of
+// poison. No client sees an error, hits in memory go on as ever, what is under way stays bounded, and it is used again within
+// five seconds of its return (faults 137 and 138, scenarios S5 and S6).
+
+import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { describe, type TestContext, test } from 'node:test';
+import { cacheStatus, call } from '../helpers/client.ts';
+import { type FaultProxy, startFaultProxy } from '../helpers/fault-proxy.ts';
+import { hammer, tally } from '../helpers/load.ts';
+import { type Origin, startOrigin } from '../helpers/origin.ts';
+import { missingPeer } from '../helpers/peers.ts';
+import {
+  type FleetGateway,
+  freePort,
+  type Look,
+  look,
+  type Redis,
+  startRedis,
+  startSharing,
+  until,
+} from '../helpers/redis.ts';
+
+const HOST = { host: 'shop.test' };
+/** Within so long of its return Redis is used again. */
+const BACK_MS = 5_000;
+
+interface Stand {
+  readonly redis: Redis;
+  readonly proxy: FaultProxy;
+  readonly origin: Origin;
+  readonly gateway: FleetGateway;
+}
+
+/** A gateway, Redis behind a proxy that can break, an API. */
+async function stand(t: TestContext, options: { args?: readonly string[]; joins?: boolean } = {}): Promise<Stand> {
+  const redis = await startRedis({ args: options.args ?? [] });
+  const proxy = await startFaultProxy(redis.port);
+  const origin = await startOrigin(async (request, reply, count) => {
+    await reply.send(200, { 'cache-control': 'max-age=60' }, `${request.target} ${count}`.padEnd(1000, '.'));
+  });
+  const config = `
+upstreams: { api: { servers: ["${origin.url}"] } }
+routes: [{ match: "/*", upstream: api }]`;
+  const gateway = await startSharing(`"redis://127.0.0.1:${proxy.port}"`, config, {
+    workers: 1,
+    joins: options.joins ?? true,
+  });
+  t.after(async () => {
+    await gateway.stop();
+    await proxy.close();
+    if (redis.running) redis.kill('SIGCONT');
+    await Promise.all([redis.stop(), origin.close()]);
+  });
+  return { redis, proxy, origin, gateway };
+}
+
+function get(gateway: FleetGateway, path: string) {
+  return call({ port: gateway.http, path, headers: HOST });
+}
+
+/** So many requests for hits and misses in turn: every one is answered, hits in full from memory. */
+async function traffic(gateway: FleetGateway, name: string, count: number): Promise<void> {
+  const hot = await get(gateway, `/hot/${name}`);
+  const running = hammer(gateway.http, 8, (n) => ({
+    path: n % 4 === 0 ? `/cold/${name}/${n}` : `/hot/${name}`,
+    headers: HOST,
+  }));
+  await running.reached(count);
+  await running.stop();
+  const wrong = running.shots.filter(
+    ({ status, body }) => status !== 200 || !(body === hot.body || body.startsWith('/cold')),
+  );
+  assert.equal(tally(wrong), '', name);
+}
+
+/** Redis holds what is stored now. */
+async function isUsed(gateway: FleetGateway, inside: Look, name: string): Promise<void> {
+  const beganMs = performance.now();
+  for (let n = 0; ; n++) {
+    const path = `/back/${name}/${n}`;
+    await get(gateway, path);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if ((await inside.send('EXISTS', `sluice:c:{http://shop.test${path}}`)) === 1) break;
+    assert.ok(performance.now() - beganMs < BACK_MS, `${name}: Redis is not used ${BACK_MS} ms after its return`);
+  }
+}
+
+interface Fault {
+  readonly name: string;
+  begin(stand: Stand, inside: Look): Promise<unknown> | unknown;
+  end(stand: Stand, inside: Look): Promise<unknown> | unknown;
+  readonly args?: readonly string[];
+}
+
+const FAULTS: readonly Fault[] = [
+  { name: 'refused', begin: ({ proxy }) => proxy.down(), end: ({ proxy }) => proxy.up() },
+  {
+    name: 'stopped (SIGSTOP)',
+    begin: ({ redis }) => redis.kill('SIGSTOP'),
+    end: ({ redis }) => redis.kill('SIGCONT'),
+  },
+  {
+    name: '200 ms away',
+    begin: ({ proxy }) => proxy.set({ latencyMs: 200 }),
+    end: ({ proxy }) => proxy.set({ latencyMs: 0 }),
+  },
+  {
+    name: 'cut at every answer',
+    begin: ({ proxy }) => proxy.set({ resetAfterBytes: 1 }),
+    end: ({ proxy }) => proxy.set({ resetAfterBytes: null }),
+  },
+  {
+    name: 'swallowing everything',
+    begin: ({ proxy }) => proxy.set({ blackhole: true }),
+    end: ({ proxy }) => proxy.set({ blackhole: false }),
+  },
+  {
+    name: 'full (OOM)',
+    begin: (_, inside) => inside.send('CONFIG', 'SET', 'maxmemory', '1'),
+    end: (_, inside) => inside.send('CONFIG', 'SET', 'maxmemory', '0'),
+  },
+  {
+    name: 'a replica (READONLY)',
+    begin: (_, inside) => inside.send('REPLICAOF', '127.0.0.1', '1'),
+    end: (_, inside) => inside.send('REPLICAOF', 'NO', 'ONE'),
+  },
+  {
+    name: 'loading (LOADING)',
+    // Half a ms for each key: the load itself serves nobody, and says so.
+    args: ['--enable-debug-command', 'yes', '--dir', tmpdir(), '--dbfilename', `sluice-test-${process.pid}.rdb`],
+    async begin(_, inside) {
+      for (let n = 0; n < 2_000; n++) await inside.send('SET', `filler:${n}`, 'x'.repeat(100));
+      await inside.send('CONFIG', 'SET', 'loading-process-events-interval-bytes', '1024');
+      await inside.send('CONFIG', 'SET', 'key-load-delay', '1000');
+      void inside.send('DEBUG', 'RELOAD').catch(() => {});
+    },
+    end: (_, inside) => inside.send('CONFIG', 'SET', 'key-load-delay', '0').catch(() => {}),
+  },
+  {
+    name: 'with a password that we do not have (NOAUTH)',
+    async begin(_, inside) {
+      await inside.send('CONFIG', 'SET', 'requirepass', 'other');
+      await inside.send('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      await inside.send('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes');
+    },
+    end: (_, inside) => inside.send('CONFIG', 'SET', 'requirepass', ''),
+  },
+];
+
+describe('while Redis is away', { skip: missingPeer('redis') }, () => {
+  for (const fault of FAULTS) {
+    test(`${fault.name}: no client notices, and it is used again in time`, async (t) => {
+      const all = await stand(t, { args: fault.args ?? [] });
+      const { gateway, redis } = all;
+      await using inside = await look(redis.port);
+      await isUsed(gateway, inside, 'before');
+      await fault.begin(all, inside);
+      await traffic(gateway, 'during', 2_000);
+      const counters = await gateway.counters();
+      const running = counters.get('redis_commands_running') ?? 0;
+      assert.ok(running <= 1_000, `${running} commands are under way`);
+      assert.ok((counters.get('redis_not_written') ?? 0) > 0);
+      await fault.end(all, inside);
+      await isUsed(gateway, inside, 'after');
+    });
+  }
+
+  test('on and off every second: no client notices', async (t) => {
+    const all = await stand(t);
+    await using inside = await look(all.redis.port);
+    const flapping = all.proxy.flap(1_000, 1_000);
+    const untilMs = performance.now() + 5_000;
+    for (let n = 0; performance.now() < untilMs; n++) await traffic(all.gateway, `flap${n}`, 200);
+    await flapping.stop();
+    await isUsed(all.gateway, inside, 'after');
+  });
+
+  test('a gateway that starts without Redis serves, and joins when it comes', async (t) => {
+    const port = await freePort();
+    const origin = await startOrigin((_, reply) => reply.send(200, { 'cache-control': 'max-age=60' }, 'x'));
+    t.after(() => origin.close());
+    const gateway = await startSharing(
+      `"redis://127.0.0.1:${port}"`,
+      `upstreams: { api: { servers: ["${origin.url}"] } }
+routes: [{ match: "/*", upstream: api }]`,
+      { workers: 1, joins: false },
+    );
+    t.after(() => gateway.stop());
+    assert.equal((await get(gateway, '/early')).status, 200);
+    assert.match(cacheStatus(await get(gateway, '/early')), /; hit/);
+    const redis = await startRedis({ port });
+    t.after(() => redis.stop());
+    await using inside = await look(port);
+    await isUsed(gateway, inside, 'after');
+  });
+
+  test('what was purged meanwhile is not served from Redis afterwards', async (t) => {
+    const { proxy, gateway, redis, origin } = await stand(t);
+    await using inside = await look(redis.port);
+    const first = await get(gateway, '/meanwhile');
+    await until(async () => (await inside.send('EXISTS', 'sluice:c:{http://shop.test/meanwhile}')) === 1);
+    const other = await startSharing(
+      `"${redis.url}"`,
+      `upstreams: { api: { servers: ["${origin.url}"] } }
+routes: [{ match: "/*", upstream: api }]`,
+      { workers: 1 },
+    );
+    t.after(() => other.stop());
+    assert.equal((await get(other, '/meanwhile')).body, first.body);
+    await proxy.down();
+    await gateway.waitForLog(/^redis: away/);
+    // The one that is away purges for itself, and tells the others when it can; and reads what they purged.
+    const mine = await gateway.purge({ url: 'http://shop.test/meanwhile' });
+    assert.equal(mine.purged, 1);
+    assert.ok((mine.redis?.problem ?? '') !== '');
+    await get(gateway, '/theirs');
+    const theirs = await other.purge({ url: 'http://shop.test/theirs' });
+    assert.deepEqual(
+      theirs.gateways?.map(({ confirmed }) => confirmed),
+      [false],
+    );
+    const before = origin.requests.length;
+    assert.match(cacheStatus(await get(gateway, '/theirs')), /; hit/);
+    assert.equal(origin.requests.length, before);
+    const joins = gateway.log.filter(({ msg }) => msg.startsWith('redis: joined')).length;
+    await proxy.up();
+    await until(() => gateway.log.filter(({ msg }) => msg.startsWith('redis: joined')).length > joins);
+    assert.match(cacheStatus(await get(gateway, '/theirs')), /fwd=uri-miss/);
+    await until(async () => (await get(other, '/meanwhile')).body !== first.body);
+  });
+});
+
+describe('what stands in Redis', { skip: missingPeer('redis') }, () => {
+  test('10,000 poisoned values: each a miss, each removed, nobody notices', async (t) => {
+    const { gateway, redis } = await stand(t);
+    await using inside = await look(redis.port);
+    await get(gateway, '/good');
+    const key = 'sluice:c:{http://shop.test/good}';
+    await until(async () => (await inside.send('EXISTS', key)) === 1);
+    const good = (await inside.send('GET', key)) as Buffer;
+    const poison: readonly ((n: number) => Buffer)[] = [
+      () => Buffer.alloc(0),
+      () => Buffer.from('not a frame at all'),
+      // Another key's.
+      () => good,
+      (n) => good.subarray(0, n % good.length),
+      (n) => Buffer.concat([good, Buffer.alloc(1 + (n % 50))]),
+      (n) => {
+        const bytes = Buffer.from(good);
+        bytes[n % bytes.length] = (bytes[n % bytes.length] as number) ^ (1 + (n % 255));
+        return bytes;
+      },
+      () => Buffer.alloc(70_000, 0xff),
+      // It says that its frame stands elsewhere, where nothing is.
+      () => {
+        const bytes = Buffer.from(good.subarray(0, 64));
+        bytes.writeUInt16LE(1, 6);
+        bytes.writeUInt32LE(0, 24);
+        bytes.writeUInt32LE(0, 28);
+        return bytes;
+      },
+    ];
+    const most = 10_000;
+    for (let from = 0; from < most; from += 500) {
+      const sets = Array.from({ length: 500 }, (_, index) => {
+        const n = from + index;
+        const value = (poison[n % poison.length] as (n: number) => Buffer)(n);
+        return inside.send('SET', `sluice:c:{http://shop.test/poison/${n}}`, value);
+      });
+      await Promise.all(sets);
+    }
+    const running = hammer(gateway.http, 8, (n) => ({ path: `/poison/${n % most}`, headers: HOST }));
+    await running.reached(most);
+    await running.stop();
+    const wrong = running.shots.filter(({ status, body }) => status !== 200 || !body.startsWith('/poison/'));
+    assert.equal(tally(wrong), '');
+    const counters = await gateway.counters();
+    assert.ok((counters.get('redis_bad_values') ?? 0) > most / 2, `${counters.get('redis_bad_values')}`);
+    assert.equal(counters.get('error_answers') ?? 0, 0);
+    // Now each is what the API said, or nothing.
+    await until(async () => {
+      const value = (await inside.send('GET', 'sluice:c:{http://shop.test/poison/1}')) as Buffer | null;
+      return value === null || value.includes('/poison/1 ');
+    });
+  });
+
+  test('a value of another type, and a log that is no log', async (t) => {
+    const { gateway, redis } = await stand(t);
+    await using inside = await look(redis.port);
+    await inside.send('LPUSH', 'sluice:c:{http://shop.test/list}', 'x');
+    for (let n = 0; n < 10; n++) assert.equal((await get(gateway, '/list')).status, 200);
+    // An entry that nobody understands purges everything: too much, never too little.
+    const first = await get(gateway, '/known');
+    await inside.send('XADD', 'sluice:purges', '*', 'e', '{"from":"future","subjects":"?"}');
+    await gateway.waitForLog(/not understood/);
+    assert.notEqual((await get(gateway, '/known')).body, first.body);
+    await inside.send('DEL', 'sluice:purges');
+    await inside.send('SET', 'sluice:purges', 'no stream');
+    await gateway.waitForLog(/^redis: away/);
+    assert.equal((await get(gateway, '/list')).status, 200);
+    await inside.send('DEL', 'sluice:purges');
+    await isUsed(gateway, inside, 'after');
+  });
+});
