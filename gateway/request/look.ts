@@ -124,7 +124,8 @@ export function askRemote(x: Exchange): RequestState | null {
   if (remote === null) return 'look';
   const brought = remote.bring(runtime.state, x.remoteKey, request.fields);
   const next = brought.then((found) => {
-    if (found !== 'none') x.remote = 'brought';
+    if (found === 'failed') x.fleetWaits = MOST_WAITS;
+    else if (found !== 'none') x.remote = 'brought';
     x.resume('look');
   });
   next.catch((error: unknown) => x.broke(error));

@@ -99,20 +99,25 @@ export class Link {
     const running = this.#begin(bytes);
     return new Promise((resolve) => {
       let isOver = false;
-      const timer = setTimeout(() => {
+      const late = (): void => {
+        if (isOver) return;
         isOver = true;
         resolve(failure('slow', `no answer within ${deadlineMs} ms`));
-      }, deadlineMs);
+      };
+      // Where it was this thread that had no time, the answer may be there and unread: sockets come before immediates.
+      const timer = setTimeout(() => setImmediate(late), deadlineMs);
       command(connection).then(
         (value) => {
           this.#end(running);
           if (isOver) return;
+          isOver = true;
           clearTimeout(timer);
           resolve({ ok: true, value });
         },
         (error: unknown) => {
           this.#end(running);
           if (isOver) return;
+          isOver = true;
           clearTimeout(timer);
           resolve(failure('refused', textOf(error)));
         },

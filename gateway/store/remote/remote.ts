@@ -29,6 +29,8 @@ const MOST_LARGE_BYTES = 33_554_432;
 /** How long a write is waited for, ms: nobody waits with it. */
 const WRITE_MS = 100;
 const WRITE_LARGE_MS = 1_000;
+/** How long it is waited for who fetches, ms: Redis has answered this request a moment ago. */
+const LEASE_ASK_MS = 250;
 /** A lease ends by itself after this, ms; who holds it renews it three times in it. */
 const LEASE_MS = 3_000;
 /** How often it is looked whether the one who held a lease has lost it, ms. */
@@ -95,7 +97,7 @@ export interface RemoteOptions {
 }
 
 /** What came of one key. */
-type Brought = { readonly isFresh: boolean } | { readonly rows: readonly VariantRow[] } | null;
+type Brought = { readonly isFresh: boolean } | { readonly rows: readonly VariantRow[] } | 'failed' | null;
 
 export class Remote {
   readonly #options: RemoteOptions;
@@ -137,17 +139,21 @@ export class Remote {
 
   /**
    * Brings what Redis holds for a request into the arena: the response at its primary key, or the variant that it selects.
-   * 'fresh': look again, it is there and fresh; 'stale': the same, but not fresh; 'none'.
+   * 'fresh': look again, it is there and fresh; 'stale': the same, but not fresh; 'none'; 'failed': Redis did not say.
    */
-  async bring(shelf: Shelf, primary: string, fields: Fields): Promise<'fresh' | 'stale' | 'none'> {
+  async bring(shelf: Shelf, primary: string, fields: Fields): Promise<'fresh' | 'stale' | 'none' | 'failed'> {
     const { count } = this.#options;
     const untilMs = this.#options.now() + this.#options.config.deadlineMs;
     const first = await this.#bringOne(shelf, primary, primary, untilMs);
+    if (first === 'failed') {
+      count('redis_misses', 1);
+      return 'failed';
+    }
     let found = first !== null && 'isFresh' in first ? first : null;
     if (first !== null && 'rows' in first) {
       for (const key of selectedKeys(primary, first.rows, fields)) {
         const variant = await this.#bringOne(shelf, primary, key, untilMs);
-        if (variant !== null && 'isFresh' in variant) found = variant;
+        if (variant !== null && variant !== 'failed' && 'isFresh' in variant) found = variant;
         if (found !== null) break;
       }
     }
@@ -193,7 +199,7 @@ export class Remote {
     try {
       for (;;) {
         if (!this.isReadable(now()) || !this.#writes.allows(now())) return { kind: 'alone' };
-        const asked = this.#runWrite(keys.lease.length, (connection) =>
+        const asked = this.#runWriteOn(this.#small, 0, LEASE_ASK_MS, (connection) =>
           connection.send(keys.lease, ['SET', keys.lease, token, 'NX', 'PX', String(LEASE_MS)]),
         );
         // Behind it on the same connection: whoever had the lease before has written by now.
@@ -271,24 +277,26 @@ export class Remote {
     if (running !== undefined) return running;
     const bringing = this.#read(key, untilMs).then((value) => {
       this.#bringing.close(key, bringing);
-      return value === null ? null : this.#take(shelf, primary, key, value);
+      return value === null || value === 'failed' ? value : this.#take(shelf, primary, key, value);
     });
     this.#bringing.open(key, bringing);
     return bringing;
   }
 
-  async #read(key: string, untilMs: number): Promise<RemoteValue | null> {
+  async #read(key: string, untilMs: number): Promise<RemoteValue | 'failed' | null> {
     const { config, now } = this.#options;
     const keys = keysOf(config.prefix, key);
     const reply = await this.#runRead(this.#small, 0, untilMs - now(), (connection) => connection.get(keys.value));
-    if (!reply.ok || reply.value === null) return null;
+    if (!reply.ok) return 'failed';
+    if (reply.value === null) return null;
     const value = decodeValue(keys.value, reply.value, config.hmac);
     if (value === null) return this.#poisoned(keys);
     if (value.frame !== null) return value;
     const large = await this.#runRead(this.#large, config.maxObjectBytes, untilMs - now(), (connection) =>
       connection.get(keys.large),
     );
-    if (!large.ok || large.value === null) return null;
+    if (!large.ok) return 'failed';
+    if (large.value === null) return null;
     return decodeValue(keys.large, large.value, config.hmac) ?? this.#poisoned(keys);
   }
 
