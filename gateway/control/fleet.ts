@@ -425,13 +425,12 @@ class Member {
       const sinceMs = this.#own.get(entry.number);
       this.#own.delete(entry.number);
       // Written twice, or of another life of ours: it holds here since then in any case.
-      return generations.noteOwn(generation, sinceMs ?? now(), Math.max(now(), purges.newestMs));
+      const atMs = Math.max(now(), purges.newestMs);
+      return generations.noteOwn(generation, sinceMs ?? atMs, atMs, this.#firstPendingMs());
     }
     const counting = entry.asks ? purgeHere(entry.subjects, entry.soft) : null;
     if (counting === null) for (const subject of entry.subjects) purges.purge(subject, entry.soft, now());
-    // What we purged and the others do not know yet is newer than all that they number.
-    const atMs = Math.min(Math.max(now(), purges.newestMs), this.#firstPendingMs() - 1);
-    generations.note(generation, atMs);
+    generations.note(generation, Math.max(now(), purges.newestMs), this.#firstPendingMs());
     if (counting !== null) void counting.then((count) => this.#acknowledge(id, count));
   }
 

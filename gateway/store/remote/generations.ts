@@ -88,13 +88,18 @@ export class Generations {
     Atomics.store(this.#words, COUNT_WORD, 0);
   }
 
-  /** Control: this generation has been applied to the log of this gateway, at this time of that log. */
-  note(generation: number, atMs: number): void {
+  /**
+   * Control: this generation has been applied to the log of this gateway, at this time of that log. `pendingMs`: since when the
+   * first purge of this gateway itself holds here that has no generation yet; Infinity = there is none. Whoever numbered a value
+   * could not know of that one, so the value counts as older.
+   */
+  note(generation: number, atMs: number, pendingMs: number): void {
+    const momentMs = Math.min(atMs, pendingMs - 2 * AFTER_MS);
     const count = Atomics.load(this.#words, COUNT_WORD);
     const at = HEAD + 2 * (count % PLACES);
     // The older moment of this place is overwritten first: whoever reads it meanwhile reads that it is later than it was, of a
     // generation that nobody asks for any more but by `first`, which leaves this place out.
-    this.#values[at + 1] = atMs;
+    this.#values[at + 1] = momentMs;
     this.#values[at] = generation;
     Atomics.store(this.#words, COUNT_WORD, count + 1);
     this.#values[APPLIED] = generation;
@@ -102,9 +107,9 @@ export class Generations {
 
   /**
    * Control: a purge of this gateway itself has become `generation`. It held here since `sinceMs`, which nobody who numbered a
-   * value with an older generation could know: those count as older than it.
+   * value with an older generation could know: those count as older than it. `pendingMs` as in `note`, of the others.
    */
-  noteOwn(generation: number, sinceMs: number, nowMs: number): void {
+  noteOwn(generation: number, sinceMs: number, nowMs: number, pendingMs: number): void {
     const count = Atomics.load(this.#words, COUNT_WORD);
     const before = sinceMs - 2 * AFTER_MS;
     for (let i = count - 1; i >= Math.max(0, count - PLACES + 1); i--) {
@@ -113,7 +118,7 @@ export class Generations {
       this.#values[at] = before;
     }
     if ((this.#values[JOINED] as number) > before) this.#values[JOINED] = before;
-    this.note(generation, nowMs);
+    this.note(generation, nowMs, pendingMs);
   }
 
   /** Control: values may be used from now on, or not. */
