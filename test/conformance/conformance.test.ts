@@ -3,27 +3,37 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { requirePeer } from '../helpers/peers.ts';
 import { loadCases } from './cases.ts';
 import { belowFloor, readFloor, readPurposes, scoreOf } from './floor.ts';
 import { formatReport, formatScore } from './report.ts';
 import { runSuite } from './suite.ts';
 
-test('the cache passes what it ever passed of the public suite', async (t) => {
-  const set = await loadCases(undefined);
-  const floor = readFloor(set.name);
-  assert.ok(floor, `floor.json has a floor for the cases of ${set.source}`);
-  const result = await runSuite(set.cases, {
-    workers: 1,
-    protocol: 'http',
-    knownFailures: new Set(floor.failing),
-    trace: null,
-    traced: new Set(),
+/** Memory alone, and Redis behind it. */
+const TIERS: readonly { readonly redis: boolean; readonly setting: string }[] = [
+  { redis: false, setting: 'HTTP/1.1, 1 worker' },
+  { redis: true, setting: 'HTTP/1.1, 1 worker, Redis' },
+];
+
+for (const { redis, setting } of TIERS)
+  test(`the cache passes what it ever passed of the public suite: ${setting}`, async (t) => {
+    if (redis && !requirePeer(t, 'redis')) return;
+    const set = await loadCases(undefined);
+    const floor = readFloor(set.name);
+    assert.ok(floor, `floor.json has a floor for the cases of ${set.source}`);
+    const result = await runSuite(set.cases, {
+      workers: 1,
+      protocol: 'http',
+      redis,
+      knownFailures: new Set(floor.failing),
+      trace: null,
+      traced: new Set(),
+    });
+    t.diagnostic(`${set.source}: ${formatScore(set, result.outcomes)}`);
+    const report = { set, result, setting, purposes: readPurposes(set.name) };
+    const complaint = belowFloor(scoreOf(result.outcomes), floor);
+    assert.equal(complaint, null, `${complaint}\n${formatReport(report)}`);
   });
-  t.diagnostic(`${set.source}: ${formatScore(set, result.outcomes)}`);
-  const report = { set, result, setting: 'HTTP/1.1, 1 worker', purposes: readPurposes(set.name) };
-  const complaint = belowFloor(scoreOf(result.outcomes), floor);
-  assert.equal(complaint, null, `${complaint}\n${formatReport(report)}`);
-});
 
 test('what fails on purpose is a case, fails, and says why', async () => {
   const set = await loadCases(undefined);

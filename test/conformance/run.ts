@@ -16,6 +16,7 @@ http-cache-tests, an older state of the suite with totals of its own.
 
   --tls           the client speaks TLS
   --h2            the client speaks HTTP/2, over TLS
+  --redis         a Redis behind the gateway's memory (redis-server must be installed)
   --workers N     threads of the gateway's data plane (1)
   --id ID         only this case and what it depends on; shows each request and response on both sides. May be repeated
   --raise-floor   write a better score into test/conformance/floor.json, below which npm test fails
@@ -25,6 +26,7 @@ http-cache-tests, an older state of the suite with totals of its own.
 Examples:
   npm run conformance
   npm run conformance -- --tls --h2 --workers 2
+  npm run conformance -- --redis --workers 2
   npm run conformance -- --id vary-match
   CACHE_TESTS=new-cases.json npm run conformance -- --json
 
@@ -34,6 +36,7 @@ Exit code: 0; 1 when the score is below the floor or a case of --id did not pass
 interface Arguments {
   readonly protocol: SuiteOptions['protocol'];
   readonly workers: number;
+  readonly redis: boolean;
   readonly ids: readonly string[];
   readonly raiseFloor: boolean;
   readonly json: boolean;
@@ -46,6 +49,7 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
       tls: { type: 'boolean', default: false },
       h2: { type: 'boolean', default: false },
       workers: { type: 'string', default: '1' },
+      redis: { type: 'boolean', default: false },
       id: { type: 'string', multiple: true, default: [] },
       'raise-floor': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -59,6 +63,7 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
   return {
     protocol: values.h2 ? 'h2' : secure,
     workers,
+    redis: values.redis,
     ids: values.id,
     raiseFloor: values['raise-floor'],
     json: values.json,
@@ -78,8 +83,8 @@ async function runSome(set: CaseSet, args: Arguments): Promise<boolean> {
   const traced = new Set(args.ids);
   const cases = withDependencies(set.cases, args.ids);
   const trace = createTrace((text) => process.stderr.write(text));
-  const { workers, protocol } = args;
-  const options = { workers, protocol, knownFailures: traced, trace, traced };
+  const { workers, protocol, redis } = args;
+  const options = { workers, protocol, redis, knownFailures: traced, trace, traced };
   const result = await runSuite(cases, options);
   const report = { set: { ...set, cases }, result, setting: settingOf(args), purposes: readPurposes(set.name) };
   write(args.json ? formatJson(report) : formatVerdicts(result.outcomes));
@@ -87,15 +92,23 @@ async function runSome(set: CaseSet, args: Arguments): Promise<boolean> {
 }
 
 function settingOf(args: Arguments): string {
-  return `${PROTOCOLS[args.protocol]}, ${args.workers} ${args.workers === 1 ? 'worker' : 'workers'}`;
+  const workers = `${args.workers} ${args.workers === 1 ? 'worker' : 'workers'}`;
+  return `${PROTOCOLS[args.protocol]}, ${workers}${args.redis ? ', Redis' : ''}`;
 }
 
 /** Runs all cases; whether the floor holds. */
 async function runAll(set: CaseSet, args: Arguments): Promise<boolean> {
-  const { workers, protocol } = args;
+  const { workers, protocol, redis } = args;
   const floor = readFloor(set.name);
   const knownFailures = new Set(floor?.failing ?? []);
-  const result = await runSuite(set.cases, { workers, protocol, knownFailures, trace: null, traced: new Set() });
+  const result = await runSuite(set.cases, {
+    workers,
+    protocol,
+    redis,
+    knownFailures,
+    trace: null,
+    traced: new Set(),
+  });
   const report = { set, result, setting: settingOf(args), purposes: readPurposes(set.name) };
   write(args.json ? formatJson(report) : formatReport(report));
   const complaint = floor === null ? null : belowFloor(scoreOf(result.outcomes), floor);

@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { startGateway } from '../helpers/gateway.ts';
+import { type Gateway, startGateway } from '../helpers/gateway.ts';
+import { startRedis, startSharing } from '../helpers/redis.ts';
 import type { Case, RequestConfig } from './cases.ts';
 import { checkLog, checkResponse, type Problem } from './checks.ts';
 import { type Client, openHttp1, openHttp2, type Received, type Sent } from './client.ts';
@@ -17,6 +18,8 @@ export interface SuiteOptions {
   /** Threads of the gateway's data plane. */
   readonly workers: number;
   readonly protocol: 'http' | 'https' | 'h2';
+  /** A Redis behind the gateway's memory. */
+  readonly redis: boolean;
   /** Cases known to fail, which are not worth a second try. */
   readonly knownFailures: ReadonlySet<string>;
   /** Takes both sides of the cases in `traced`; cases then run one at a time. */
@@ -51,16 +54,21 @@ const PAUSE_MS = 3_000;
 const MOST_RETRIES = 12;
 
 /** What an operator writes for a site whose responses say how they may be cached; no route, field or path of the suite. */
-function configText(originUrl: string, workers: number): string {
+const CACHE_TEXT = '  heuristic: 10%';
+
+function siteText(originUrl: string): string {
   return `
-workers: ${workers}
-cache:
-  heuristic: 10%
 upstreams:
   site: "${originUrl}"
 routes:
   - { match: "/*", upstream: site, cache: auto }
 `;
+}
+
+function gatewayFor(originUrl: string, workers: number, redisUrl: string | null): Promise<Gateway> {
+  const site = siteText(originUrl);
+  if (redisUrl !== null) return startSharing(`"${redisUrl}"`, site, { workers, cache: CACHE_TEXT });
+  return startGateway({ config: `\nworkers: ${workers}\ncache:\n${CACHE_TEXT}\n${site}` });
 }
 
 /** What a fetch client sends of its own accord. */
@@ -210,7 +218,8 @@ export async function runSuite(cases: readonly Case[], options: SuiteOptions): P
   await using stack = new AsyncDisposableStack();
   const origin = await startConformanceOrigin();
   stack.defer(() => origin.close());
-  const gateway = await startGateway({ config: configText(origin.url, options.workers) });
+  const redis = options.redis ? stack.use(await startRedis()) : null;
+  const gateway = await gatewayFor(origin.url, options.workers, redis?.url ?? null);
   stack.use(gateway);
   const client = await openClient(options, gateway, () => readFileSync(join(gateway.folder, 'certs/ca.pem'), 'utf8'));
   stack.defer(() => client.close());
