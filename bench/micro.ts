@@ -270,7 +270,7 @@ export async function benchMicro(options: MicroOptions): Promise<MicroRow[]> {
   const guard = compileGuard(
     { allow: Array.from({ length: 100 }, (_, i) => `203.0.${i + 100}.0/24`), deny: ['198.51.100.0/24'] },
     // So often that the bench is never refused: the clock stands still.
-    { key: { by: 'ip', name: '' }, count: 1_000_000, perMs: 1000, burst: 1_000_000_000 },
+    { key: { by: 'ip', name: '' }, count: 1_000_000, perMs: 1000, burst: 1_000_000_000, shared: false },
   );
   if (guard?.rate === null || guard === null || !mayCome(guard, request.clientAddress)) throw new Error('refused');
   const { rate } = guard;

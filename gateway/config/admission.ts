@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { addressProblem } from '../http/address.ts';
 import type { IpConfig, RateKey, RateLimitConfig } from './config.ts';
 import { parsed, refused } from './parsed.ts';
-import { forms, scalar, whole } from './scalars.ts';
+import { flag, forms, scalar, whole } from './scalars.ts';
 import { readSource } from './source.ts';
 import { parseRate, RATE_PATTERN, type Rate } from './units.ts';
 
@@ -25,6 +25,11 @@ const long = z
         'Whose requests count together: ip (IPv6 by /64), route (all of them), or the value of a field or cookie; who sends none counts by ip.',
       ),
     rate: rate().describe('How often, such as 100/s, 10/m or 1000/h.'),
+    shared: flag()
+      .prefault(false)
+      .describe(
+        'Over all gateways that share cache.shared together: each request asks Redis. While that does not answer, each gateway counts for itself.',
+      ),
     burst: whole(1, 1_000_000).optional().describe('How many at once; by default as many as come in a second.'),
   })
   .transform(
@@ -32,12 +37,18 @@ const long = z
       key: written.key,
       ...written.rate,
       burst: written.burst ?? usualBurst(written.rate),
+      shared: written.shared,
     }),
   );
 
 export const rateLimitSchema: z.ZodType<RateLimitConfig, unknown> = forms<RateLimitConfig>(
-  'a rate such as 100/s, or { key: , rate: , burst: }',
-  [rate().transform((one): RateLimitConfig => ({ key: { by: 'ip', name: '' }, ...one, burst: usualBurst(one) })), long],
+  'a rate such as 100/s, or { key: , rate: , burst: , shared: }',
+  [
+    rate().transform(
+      (one): RateLimitConfig => ({ key: { by: 'ip', name: '' }, ...one, burst: usualBurst(one), shared: false }),
+    ),
+    long,
+  ],
 ).describe(
   'How often somebody may come, over all workers together; more is 429 with Retry-After. Hits of the cache, files and WebSockets count like all others.',
 );

@@ -224,6 +224,12 @@ function checkRoutes(pieces: Pieces, reporter: Reporter, problems: Problem[]): v
         );
       taken.set(route.name, index);
     }
+    if (route.rateLimit?.shared === true && pieces.sections.cache?.shared === null)
+      problems.push(
+        reporter.error('conflict', [...base, 'rate_limit', 'shared'], 'needs a Redis that the gateways share', {
+          help: 'cache: { shared: "redis://cache:6379" }',
+        }),
+      );
     checkPaths(route, index, reporter, problems);
     checkEffects(route, raw, index, pieces, reporter, problems);
   }

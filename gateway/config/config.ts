@@ -352,6 +352,8 @@ export interface RateLimitConfig {
   readonly count: number;
   readonly perMs: number;
   readonly burst: number;
+  /** Counted in Redis, for all gateways of the fleet together. */
+  readonly shared: boolean;
 }
 
 /** Addresses and CIDRs. */

@@ -19,6 +19,8 @@ export interface RouteGuard {
 export interface RateGuard {
   readonly cell: Cell;
   readonly key: RateLimitConfig['key'];
+  /** Counted for the whole fleet. */
+  readonly shared: boolean;
   /** RateLimit-Policy, as the IETF's draft has it. */
   readonly policy: string;
 }
@@ -39,11 +41,11 @@ export function compileGuard(ip: IpConfig | null, rate: RateLimitConfig | null):
   };
 }
 
-function compileRate({ key, count, perMs, burst }: RateLimitConfig): RateGuard {
+function compileRate({ key, count, perMs, burst, shared }: RateLimitConfig): RateGuard {
   const cell = cellOf(count, perMs, burst);
   // The burst, and how long it takes to be whole again: what a client may rely on.
   const windowS = Math.max(1, Math.ceil((cell.emissionUs * burst) / 1e6));
-  return { cell, key, policy: `"default";q=${burst};w=${windowS}` };
+  return { cell, key, shared, policy: `"default";q=${burst};w=${windowS}` };
 }
 
 /** Whether this address may come at all. A denied one may not, whatever else allows it. */

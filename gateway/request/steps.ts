@@ -1,15 +1,17 @@
 // The steps of the client machine up to the cache: receive, route, guard, and the answers we make ourselves.
 
+import type { RouteConfig } from '../config/config.ts';
 import type { Filling } from '../fetch/filling.ts';
 import { Upload } from '../fetch/upload.ts';
 import { admit } from '../guard/admit.ts';
 import { fieldOf } from '../http/fields.ts';
+import type { RequestHead } from '../http/request.ts';
 import { matchRoute } from '../route/match.ts';
 import { redirectLocation } from '../route/rewrite.ts';
 import { chooseSplit } from '../route/split.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestState } from '../tables/states.ts';
-import { refusedAtTheDoor } from './admission.ts';
+import { refusedAtTheDoor, refusedByFleet } from './admission.ts';
 import { noteAffinity } from './affinity.ts';
 import { takeWish } from './coding.ts';
 import { read } from './content.ts';
@@ -25,6 +27,7 @@ const steps: Steps = {
   receive,
   route,
   guard,
+  rate,
   look,
   read,
   remote: askRemote,
@@ -83,10 +86,27 @@ function route(x: Exchange): RequestState {
 }
 
 function guard(x: Exchange): RequestState {
-  const { route, request, downstream, runtime } = x;
+  const { route, request } = x;
   if (route === null || request === null) throw new Error('guard without a route');
   const refused = refusedAtTheDoor(x);
-  if (refused !== null) return x.fail(refused);
+  if (refused === 'ask') return 'rate';
+  return refused !== null ? x.fail(refused) : enter(x, route, request);
+}
+
+/** Asks Redis how often this one came to all gateways together. */
+function rate(x: Exchange): null {
+  const { route, request } = x;
+  if (route === null || request === null) throw new Error('rate without a route');
+  const asked = refusedByFleet(x).then((refused) => {
+    if (!x.gone) x.resume(refused !== null ? x.fail(refused) : enter(x, route, request));
+  });
+  asked.catch((error: unknown) => x.broke(error));
+  return null;
+}
+
+/** It may come in: what its route does with it. */
+function enter(x: Exchange, route: RouteConfig, request: RequestHead): RequestState {
+  const { downstream, runtime } = x;
   const declared = fieldOf(downstream.fields, 'content-length');
   if (declared !== undefined && Number(declared) > route.limits.bodyBytes) return x.fail('body-too-large');
   const { action } = route;

@@ -41,6 +41,11 @@ const named = {
   redis_up: { kind: 'level', text: 'workers that are connected to Redis' },
   redis_breakers_open: { kind: 'level', text: 'workers that ask Redis no more for a moment' },
   redis_commands_running: { kind: 'level', text: 'commands that Redis has not answered yet' },
+  shared_rates_asked: { kind: 'sum', text: 'requests that Redis counted for a rate limit of the fleet' },
+  shared_rates_unknown: {
+    kind: 'sum',
+    text: 'requests that were counted by this gateway alone, since Redis did not answer',
+  },
   leases_taken: { kind: 'sum', text: 'fetches that this gateway made for the fleet' },
   leases_lost: { kind: 'sum', text: 'of those, fetches that took so long that another gateway fetched too' },
   lease_waits: { kind: 'sum', text: 'fetches that waited for the same fetch of another gateway' },

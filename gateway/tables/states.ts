@@ -10,7 +10,11 @@ export interface StateRow {
 const requestStates = {
   receive: { holds: 'a head came in; nothing of it is trusted', next: ['route', 'answer'] },
   route: { holds: 'target, host and fields are normalised; identity fields are ours', next: ['guard', 'answer'] },
-  guard: { holds: 'a route matched', next: ['look', 'fetch', 'file', 'tunnel', 'answer'] },
+  guard: { holds: 'a route matched', next: ['rate', 'look', 'fetch', 'file', 'tunnel', 'answer'] },
+  rate: {
+    holds: 'Redis counts for the fleet how often this one came',
+    next: ['look', 'fetch', 'file', 'tunnel', 'answer', 'finished'],
+  },
   look: { holds: 'the route caches this method', next: ['read', 'remote', 'deliver', 'fetch', 'wait', 'answer'] },
   remote: { holds: 'nothing usable is in memory; Redis is asked', next: ['look', 'answer', 'finished'] },
   read: { holds: 'the request body is part of the key and is being read', next: ['look', 'answer', 'finished'] },

@@ -44,6 +44,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   '@keyv/redis': 'gateway/store/remote/client.ts',
   '@redis/client': 'gateway/store/remote/client.ts',
   keyv: 'gateway/store/remote/client.ts',
+  'rate-limiter-flexible': 'gateway/store/remote/rates.ts',
 };
 
 /** Effects that come in as arguments in the pure layers: a global's member, or a bare global. */

@@ -3,6 +3,7 @@
 // not, nothing here rejects or takes longer than its deadline: it is a miss, or a value less.
 
 import type { SharedConfig } from '../../config/config.ts';
+import type { Cell, RateVerdict } from '../../guard/gcra.ts';
 import type { Fields } from '../../http/fields.ts';
 import type { StoredHead, VariantRow } from '../../policy/facts.ts';
 import { variantKey } from '../../policy/key.ts';
@@ -18,6 +19,7 @@ import { Ears } from './ears.ts';
 import type { Generations } from './generations.ts';
 import { keysOf, type RemoteKeys } from './keys.ts';
 import { Link, type LinkResult } from './link.ts';
+import { SharedRates } from './rates.ts';
 import { decodeValue, encodeValue, type RemoteValue } from './value.ts';
 
 /** Frames that are longer have a key of their own and go over the second connection. */
@@ -104,6 +106,7 @@ export class Remote {
   readonly #small: Link;
   readonly #large: Link;
   readonly #ears: Ears;
+  readonly #rates: SharedRates;
   readonly #reads = new Breaker();
   readonly #writes = new Breaker();
   readonly #bringing = new Fills<Promise<Brought>>();
@@ -114,6 +117,13 @@ export class Remote {
     this.#small = new Link({ config, rnd, mostCommands: MOST_COMMANDS, mostBytes: MOST_BYTES });
     this.#large = new Link({ config, rnd, mostCommands: MOST_LARGE_COMMANDS, mostBytes: MOST_LARGE_BYTES });
     this.#ears = new Ears(config, rnd);
+    this.#rates = new SharedRates(config.prefix, async (key, script, args) => {
+      const reply = await this.#runWriteOn(this.#small, 0, config.deadlineMs, (connection) =>
+        connection.send(key, ['EVAL', script, '1', key, ...args]),
+      );
+      if (!reply.ok) throw new Error(reply.detail);
+      return reply.value;
+    });
   }
 
   /** Whether a key is worth asking for now. */
@@ -240,6 +250,15 @@ export class Remote {
         count('lease_wait_ms', Math.max(0, now() - beganMs));
       }
     }
+  }
+
+  /** One request of `who` under a limit of the fleet; null = Redis does not say, count here. Never rejects. */
+  async rate(name: string, who: string, cell: Cell): Promise<RateVerdict | null> {
+    const { now, count } = this.#options;
+    const mayAsk = this.#small.isUp && this.#writes.allows(now());
+    const verdict = mayAsk ? await this.#rates.take(name, who, cell) : null;
+    count(verdict === null ? 'shared_rates_unknown' : 'shared_rates_asked', 1);
+    return verdict;
   }
 
   close(): void {

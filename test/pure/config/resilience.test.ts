@@ -67,13 +67,26 @@ test('who may come and how often, in all forms', async () => {
   const route = async (text: string): Promise<RouteConfig | undefined> =>
     (await configOf(withBase(`routes: [{ match: "/*", upstream: api, ${text} }]`))).routes[0];
   const byIp = { by: 'ip', name: '' };
-  assert.deepEqual((await route('rate_limit: 100/s'))?.rateLimit, { key: byIp, count: 100, perMs: 1000, burst: 100 });
-  assert.deepEqual((await route('rate_limit: 10/m'))?.rateLimit, { key: byIp, count: 10, perMs: 60_000, burst: 1 });
+  assert.deepEqual((await route('rate_limit: 100/s'))?.rateLimit, {
+    key: byIp,
+    count: 100,
+    perMs: 1000,
+    burst: 100,
+    shared: false,
+  });
+  assert.deepEqual((await route('rate_limit: 10/m'))?.rateLimit, {
+    key: byIp,
+    count: 10,
+    perMs: 60_000,
+    burst: 1,
+    shared: false,
+  });
   assert.deepEqual((await route('rate_limit: { key: "header:X-Key", rate: 5/h, burst: 3 }'))?.rateLimit, {
     key: { by: 'header', name: 'x-key' },
     count: 5,
     perMs: 3_600_000,
     burst: 3,
+    shared: false,
   });
   assert.deepEqual((await route('ip: { allow: ["10.0.0.0/8"] }'))?.ip, { allow: ['10.0.0.0/8'], deny: [] });
   assert.equal((await route('priority: low'))?.rateLimit, null);

@@ -46,6 +46,7 @@ function bench(heldElsewhere = 0, fields: readonly string[] = []): Bench {
     guard: wait,
     wait,
     remote: wait,
+    rate: wait,
     fetch: wait,
     file: wait,
     deliver: wait,
