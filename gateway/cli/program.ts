@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { addCheck } from './check.ts';
+import { addDoctor } from './doctor.ts';
 import { addExplain } from './explain.ts';
 import { EXIT, type Finish, type Host } from './host.ts';
 import { addInit } from './init.ts';
@@ -16,6 +17,7 @@ const EXAMPLES = `
 Examples:
   sluice init --fastapi                 write gateway.yaml for a FastAPI application
   sluice check                          say everything that is wrong with gateway.yaml
+  sluice doctor                         examine the Redis behind the cache
   sluice run                            run ./gateway.yaml
   sluice explain GET https://localhost:8443/    say what is done with a request, and why
   sluice proxy http://127.0.0.1:8000    proxy and cache in front of a server, without a file
@@ -43,6 +45,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
     .addHelpText('after', EXAMPLES);
   addRun(program, host, finish);
   addCheck(program, host, finish);
+  addDoctor(program, host, finish);
   addExplain(program, host, finish);
   addProxy(program, host, finish);
   addInit(program, host, finish);

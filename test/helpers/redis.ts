@@ -31,8 +31,12 @@ export async function freePort(most = 65_535): Promise<number> {
   }
 }
 
-async function start(args: readonly string[], facts: { port: number; url: string }, cwd?: string): Promise<Redis> {
-  const child = startChild(SERVER, [...args, '--save', '', '--appendonly', 'no'], cwd === undefined ? {} : { cwd });
+async function start(args: readonly string[], facts: { port: number; url: string }): Promise<Redis> {
+  // In a folder of its own: a replica writes a file there, and the next server would read it.
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
+  const child = startChild(SERVER, ['--dir', folder, ...args, '--save', '', '--appendonly', 'no']);
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  child.exited.then(remove, remove);
   await child.waitForLine((line) => line.includes('eady to accept connections'));
   return Object.assign(child, facts);
 }

@@ -3,7 +3,6 @@
 // five seconds of its return (faults 137 and 138, scenarios S5 and S6).
 
 import assert from 'node:assert/strict';
-import { tmpdir } from 'node:os';
 import { describe, type TestContext, test } from 'node:test';
 import { cacheStatus, call } from '../helpers/client.ts';
 import { type FaultProxy, startFaultProxy } from '../helpers/fault-proxy.ts';
@@ -128,7 +127,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'loading (LOADING)',
     // Half a ms for each key: the load itself serves nobody, and says so.
-    args: ['--enable-debug-command', 'yes', '--dir', tmpdir(), '--dbfilename', `sluice-test-${process.pid}.rdb`],
+    args: ['--enable-debug-command', 'yes'],
     async begin(_, inside) {
       for (let n = 0; n < 2_000; n++) await inside.send('SET', `filler:${n}`, 'x'.repeat(100));
       await inside.send('CONFIG', 'SET', 'loading-process-events-interval-bytes', '1024');

@@ -175,7 +175,7 @@ test('a Cluster of three nodes: values, variants, large ones, leases and purges'
 test('Sentinel: the master goes, its replica takes over, the fleet goes on', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-sentinel-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const master = await redisFor(t);
+  const master = await redisFor(t, ['--repl-diskless-sync-delay', '0']);
   const replica = await redisFor(t, ['--replicaof', '127.0.0.1', String(master.port)]);
   const port = await freePort();
   const file = join(folder, 'sentinel.conf');
