@@ -7,7 +7,7 @@ export interface Trace {
   readonly sizeOf: (id: number) => number;
 }
 
-class Chance {
+export class Chance {
   #state: number;
   constructor(seed: number) {
     this.#state = seed >>> 0;
@@ -22,7 +22,7 @@ class Chance {
 }
 
 /** Ranks by Zipf's law, by the inverse of the cumulated weights. */
-function zipf(objects: number, alpha: number, chance: Chance): () => number {
+export function zipf(objects: number, alpha: number, chance: Chance): () => number {
   const sums = new Float64Array(objects);
   let sum = 0;
   for (let i = 0; i < objects; i++) {

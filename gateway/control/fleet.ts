@@ -28,6 +28,8 @@ const BLOCK_MS = 2_000;
 const BLOCK_SLACK_MS = 1_000;
 const COMMAND_MS = 1_000;
 const HEARTBEAT_MS = 2_000;
+/** The clock is compared again with every so many heartbeats. */
+const CLOCK_BEATS = 15;
 /** A gateway that said nothing for so long is away. */
 const AWAY_MS = 7_000;
 const FORGET_MS = 3_600_000;
@@ -109,6 +111,7 @@ class Member {
   /** Entries of ours that we have not read yet: since when they hold here. */
   readonly #own = new Map<number, number>();
   #isWriting = false;
+  #beats = 0;
   #isSyncing = false;
   #isAgain = false;
   #isOver = false;
@@ -148,6 +151,7 @@ class Member {
   ): Promise<FleetPurged> {
     const others = this.#others;
     const problem = { problem: this.#problem };
+    const isReached = this.#commands.isUp;
     const id = await new Promise<string | null>((resolve) => {
       const timer = setTimeout(resolve, COMMAND_MS, null);
       const written = (each: string | null): void => {
@@ -155,6 +159,8 @@ class Member {
         resolve(each);
       };
       this.#add({ subjects, soft, sinceMs, asks: true, written });
+      // It goes out when there is a connection; nobody waits for that.
+      if (!isReached) written(null);
     });
     if (id === null) {
       const gateways = others.map((name) => ({ name, confirmed: false, objects: 0, bytes: 0 }));
@@ -366,12 +372,12 @@ class Member {
       if (first === undefined) throw new Error(`the log ${key} cannot be written`);
     }
     const oldest = generationOf(first.id);
-    if (this.#last === '') generations.join(oldest, 0, now());
+    if (this.#last === '') generations.join(oldest, now(), this.#firstPendingMs());
     else if (oldest > generationOf(this.#last)) {
       // Missed entries are gone, or the whole log is: nobody knows what they purged.
       log.warn('redis: purges were missed and are not in its log any more; the memory is purged', { event: 'fleet' });
       purges.purge({ kind: 'all', host: '' }, false, now());
-      generations.join(oldest, 0, purges.newestMs);
+      generations.join(oldest, purges.newestMs, this.#firstPendingMs());
       this.#last = '';
     }
     for (;;) {
@@ -423,8 +429,8 @@ class Member {
     if (!entry.understood) log.warn('redis: an entry of the log of purges is not understood; everything is purged');
     if (entry.from === this.#id) {
       const sinceMs = this.#own.get(entry.number);
-      this.#own.delete(entry.number);
-      // Written twice, or of another life of ours: it holds here since then in any case.
+      // They are written in order: what has a smaller number and was not read was never written, and went out again later.
+      for (const number of [...this.#own.keys()]) if (number <= entry.number) this.#own.delete(number);
       const atMs = Math.max(now(), purges.newestMs);
       return generations.noteOwn(generation, sinceMs ?? atMs, atMs, this.#firstPendingMs());
     }
@@ -489,6 +495,8 @@ class Member {
   async #beat(): Promise<void> {
     const { generations, now } = this.#options;
     if (this.#isOver || !this.#commands.isUp) return;
+    // A clock may be set while we run.
+    if (this.#beats++ % CLOCK_BEATS === CLOCK_BEATS - 1) await this.#measureClock().catch(() => {});
     const key = this.#gatewaysKey;
     const redisMs = Math.round(now() - generations.clockMs);
     const member = this.#member();

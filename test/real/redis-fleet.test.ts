@@ -2,13 +2,14 @@
 // Sentinel that fails over, TLS.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createAuthority } from '../helpers/certificates.ts';
 import { startChild } from '../helpers/child.ts';
 import { cacheStatus, call } from '../helpers/client.ts';
+import { type Gateway, startGateway } from '../helpers/gateway.ts';
 import { type Origin, type OriginAnswer, startOrigin } from '../helpers/origin.ts';
 import { missingPeer } from '../helpers/peers.ts';
 import {
@@ -247,4 +248,37 @@ test('TLS: a private CA is verified, a foreign one is not', { skip }, async (t) 
   };
   await until(async () => /certificate/.test((await status()).problem));
   assert.equal((await status()).state, 'away');
+});
+
+test('config/examples/fleet.yaml: two gateways of one file', { skip }, async (t) => {
+  const redis = await redisFor(t);
+  const origin = await startOrigin((_, reply, count) => reply.send(200, {}, String(count)));
+  t.after(() => origin.close());
+  const other = await startOrigin((_, reply, count) => reply.send(200, {}, String(-count)));
+  t.after(() => other.close());
+  const config = readFileSync(join(import.meta.dirname, '../../config/examples/fleet.yaml'), 'utf8');
+  const env = {
+    REDIS_URL: redis.url,
+    LISTEN: '127.0.0.1:0',
+    ADMIN: '127.0.0.1:0',
+    API_1: origin.url,
+    API_2: other.url,
+  };
+  const gateways = await Promise.all([startGateway({ config, env }), startGateway({ config, env })]);
+  t.after(() => Promise.all(gateways.map((gateway) => gateway.stop())));
+  const [one, two] = gateways;
+  const ask = (gateway: Gateway, path: string) => call({ port: gateway.http, path, headers: HOST });
+  await Promise.all(gateways.map((gateway) => gateway.waitForLog(/^redis: joined/)));
+  await using inside = await look(redis.port);
+  let first = await ask(one, '/v1/catalog/0');
+  for (let n = 1; !(await inside.keys('sluice:c:*')).some((key) => key.includes('/v1/catalog/')); n++)
+    first = await ask(one, `/v1/catalog/${n}`);
+  const [key] = (await inside.keys('sluice:c:*/v1/catalog/*')) as [string];
+  const path = /(\/v1\/catalog\/\d+)\}/.exec(key)?.[1] as string;
+  assert.ok(first.status === 200);
+  await until(
+    async () =>
+      /detail=redis/.test(cacheStatus(await ask(two, path))) || /; hit/.test(cacheStatus(await ask(two, path))),
+  );
+  assert.equal((await ask(one, path)).body, (await ask(two, path)).body);
 });

@@ -80,11 +80,13 @@ export class Generations {
     return momentMs + AFTER_MS;
   }
 
-  /** Control: the log was read from its beginning, or from where it was left. Older values than `floor` must not be used. */
-  join(floor: number, applied: number, nowMs: number): void {
+  /**
+   * Control: the log is read from its beginning. Values that are older than `floor` must not be used. `pendingMs` as in `note`.
+   */
+  join(floor: number, nowMs: number, pendingMs: number): void {
     this.#values[FLOOR] = floor;
-    this.#values[APPLIED] = applied;
-    this.#values[JOINED] = nowMs;
+    this.#values[APPLIED] = 0;
+    this.#values[JOINED] = Math.min(nowMs, pendingMs - 2 * AFTER_MS);
     Atomics.store(this.#words, COUNT_WORD, 0);
   }
 

@@ -21,7 +21,7 @@ describe('a value of generation', () => {
   test('is as new as the purge it has seen, and older than the next', () => {
     const purges = new Purges(createPurgeMemory());
     const generations = new Generations(createGenerationMemory());
-    generations.join(10, 0, 1_000);
+    generations.join(10, 1_000, NONE);
     generations.note(10, 1_000, NONE);
     const stored = (generation: number): number => generations.storedMs(generation) as number;
     assert.equal(generations.storedMs(9), null, 'older than the log');
@@ -38,7 +38,7 @@ describe('a value of generation', () => {
   test('does not hide a purge of our own that the others learn of later', () => {
     const purges = new Purges(createPurgeMemory());
     const generations = new Generations(createGenerationMemory());
-    generations.join(1, 0, 1_000);
+    generations.join(1, 1_000, NONE);
     generations.note(1, 1_000, NONE);
     // Ours, at 2,000, not yet in the log; another gateway's comes first.
     const ownMs = purges.purge({ kind: 'url', text: KEY }, false, 2_000);
@@ -60,7 +60,7 @@ describe('a value of generation', () => {
       fc.property(fc.array(step, { minLength: 1, maxLength: 30 }), (steps) => {
         const purges = new Purges(createPurgeMemory());
         const generations = new Generations(createGenerationMemory());
-        generations.join(1, 0, 1_000);
+        generations.join(1, 1_000, NONE);
         generations.note(1, 1_000, NONE);
         let nowMs = 2_000;
         let generation = 1;
@@ -104,7 +104,7 @@ describe('a value of generation', () => {
   test('more purges than are remembered one by one: old values are at most older than they are', () => {
     const purges = new Purges(createPurgeMemory());
     const generations = new Generations(createGenerationMemory());
-    generations.join(1, 0, 1_000);
+    generations.join(1, 1_000, NONE);
     for (let each = 2; each < 10_000; each++)
       generations.note(each, purges.purge({ kind: 'url', text: `http://a/${each % 50}` }, false, 1_000 + each), NONE);
     assert.equal(purges.goodUntil('http://a/never', [], generations.storedMs(5) as number), UNTOUCHED);
