@@ -28,7 +28,8 @@ Example:
 const GATEWAY_CORE = 0;
 const LOAD_CORE = 1;
 /** Every request another key, from 1 on. */
-const COUNTING = `local n = 0
+const COUNTING = `wrk.headers["Host"] = "bench.test"
+local n = 0
 request = function() n = n + 1; return wrk.format("GET", "/item/" .. n) end
 `;
 
@@ -88,7 +89,7 @@ async function tiers(originUrl: string, script: string, seconds: number, rounds:
     const writes = (await first.counters()).get('redis_writes') ?? 0;
     await first.stop();
     const second = await start(`"${redis.url}"`, originUrl);
-    const loaded = await measure(second, () => counted(second, Math.max(1, seconds / 2)));
+    const loaded = await measure(second, () => counted(second, Math.max(1, Math.floor(seconds / 3))));
     const counters = await second.counters();
     const hits = counters.get('redis_hits') ?? 0;
     const asked = counters.get('requests') ?? 1;

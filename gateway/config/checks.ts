@@ -83,6 +83,8 @@ function checkListeners(pieces: Pieces, reporter: Reporter, problems: Problem[])
   }
 }
 
+const REDIS_HINT = 'use ${REDIS_URL}, or ${REDIS_PASSWORD} in it';
+
 function checkSizes(pieces: Pieces, reporter: Reporter, problems: Problem[]): void {
   const { limits, cache } = pieces.sections;
   if (limits !== null && limits.headerLineBytes > limits.headerBytes) {
@@ -95,6 +97,15 @@ function checkSizes(pieces: Pieces, reporter: Reporter, problems: Problem[]): vo
     problems.push(reporter.error('conflict', ['cache', 'max_object'], 'must not be larger than cache.memory'));
   }
   const shared = cache?.shared ?? null;
+  const secrets: readonly (readonly [is: boolean, path: readonly string[], hint: string])[] = [
+    [(shared?.password ?? '') !== '', ['cache', 'shared'], REDIS_HINT],
+    [(shared?.password ?? '') !== '', ['cache', 'shared', 'url'], REDIS_HINT],
+    [(shared?.hmac ?? '') !== '', ['cache', 'shared', 'hmac'], 'use ${CACHE_HMAC} or ${file:/run/secrets/hmac}'],
+  ];
+  for (const [is, path, hint] of secrets) {
+    if (is && reporter.isWritten(path) && !reporter.isReplaced(path))
+      problems.push(reporter.warning('plain-secret', path, 'has a secret that stands in the file', { hint }));
+  }
   if (shared !== null && (shared.certFile === '') !== (shared.keyFile === '')) {
     problems.push(reporter.error('conflict', ['cache', 'shared', 'tls'], 'needs both cert and key, or neither'));
   }

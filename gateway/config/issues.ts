@@ -58,6 +58,12 @@ export class Reporter {
     return this.#tree.places.get(pathKey(path))?.replaced === true;
   }
 
+  /** Whether a scalar stands at exactly this place. */
+  isWritten(path: Path): boolean {
+    const place = this.#tree.places.get(pathKey(path));
+    return place !== undefined && place.written !== null;
+  }
+
   /** Where a value stands; the nearest thing around it when it is not written. */
   span(path: Path, atKey = false): Span {
     for (let length = path.length; length >= 0; length--) {

@@ -36,7 +36,8 @@ function parsePlace(input: unknown): Parsed<Place> {
     return refused(
       'bad-value',
       ADVICE,
-      `did you mean ${secure ? 'rediss' : 'redis'}:${input.replace(/^[a-z]+:/, '')}?`,
+      // What a variable holds is not shown.
+      `did you mean ${secure ? 'rediss' : 'redis'}:${input.includes('@') ? '//...' : input.replace(/^[a-z]+:/, '')}?`,
     );
   }
   if (!/^rediss?:\/\//.test(input)) {

@@ -84,3 +84,13 @@ describe('cache.shared', () => {
     });
   }
 });
+
+test('secrets that stand in the file are noted, those of variables are not shown', async () => {
+  const codes = async (text: string): Promise<readonly string[]> =>
+    (await problemsOf(withShared(text), { env: { PW: 'hidden' } })).map(({ code }) => code);
+  assert.deepEqual(await codes('"redis://:pw@a"'), ['plain-secret']);
+  assert.deepEqual(await codes('{ url: "redis://:pw@a", hmac: x }'), ['plain-secret', 'plain-secret']);
+  const [problem] = await problemsOf(withShared('"valkey://:$' + '{PW}@a"'), { env: { PW: 'hidden' } });
+  assert.equal(problem?.code, 'bad-value');
+  assert.ok(!JSON.stringify(problem).includes('hidden'));
+});
