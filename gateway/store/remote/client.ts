@@ -11,8 +11,6 @@ import type { SharedConfig } from '../../config/config.ts';
 const CONNECT_MS = 1_000;
 /** Commands that may wait in a client; who sends them has a lower bound (link.ts). */
 const QUEUE = 4_096;
-/** The client's own time-out: it covers commands that were not sent; ours is shorter and covers all. */
-const COMMAND_MS = 1_000;
 
 export type RedisArgument = string | Buffer;
 /** What a reply is made of: bulk strings are Buffers. */
@@ -48,7 +46,8 @@ interface Client {
   unsubscribe(channel: string): Promise<unknown>;
 }
 
-const commandOptions = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer }, timeout: COMMAND_MS };
+// Without the client's own time-out, which covers only what was not sent: link.ts has one for everything.
+const commandOptions = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
 
 function socketOf(config: SharedConfig): Record<string, unknown> {
   const common = { connectTimeout: CONNECT_MS, reconnectStrategy: false };
@@ -65,8 +64,11 @@ function socketOf(config: SharedConfig): Record<string, unknown> {
   };
 }
 
-/** `blocking`: for commands that wait in Redis, without a time-out of the client's. */
-function optionsOf(config: SharedConfig, blocking: boolean): Record<string, unknown> {
+/**
+ * The very same for every connection: the client makes a class of 400 methods for other options than those before, which takes 20 ms
+ * and would be done at every attempt to connect.
+ */
+function optionsOf(config: SharedConfig): Record<string, unknown> {
   return {
     ...(config.username === '' ? {} : { username: config.username }),
     ...(config.password === '' ? {} : { password: config.password }),
@@ -74,14 +76,14 @@ function optionsOf(config: SharedConfig, blocking: boolean): Record<string, unkn
     disableClientInfo: true,
     disableOfflineQueue: true,
     commandsQueueMaxLength: QUEUE,
-    commandOptions: blocking ? { typeMapping: commandOptions.typeMapping } : commandOptions,
+    commandOptions,
   };
 }
 
-function single(config: SharedConfig, blocking: boolean): Client {
+function single(config: SharedConfig): Client {
   const [node] = config.nodes;
   const socket = { ...socketOf(config), ...(config.path === '' ? node : {}) };
-  const client = createClient({ ...optionsOf(config, blocking), socket, database: config.database });
+  const client = createClient({ ...optionsOf(config), socket, database: config.database });
   return {
     adapter: client as Client['adapter'],
     connect: () => client.connect(),
@@ -94,11 +96,11 @@ function single(config: SharedConfig, blocking: boolean): Client {
   };
 }
 
-function cluster(config: SharedConfig, blocking: boolean): Client {
+function cluster(config: SharedConfig): Client {
   const socket = socketOf(config);
   const client = createCluster({
     rootNodes: config.nodes.map((node) => ({ socket: { ...socket, ...node } })),
-    defaults: { ...optionsOf(config, blocking), socket },
+    defaults: { ...optionsOf(config), socket },
     // A node that is gone costs those who ask it, not all who wait behind them.
     maxCommandRedirections: 4,
   });
@@ -120,15 +122,15 @@ function cluster(config: SharedConfig, blocking: boolean): Client {
   };
 }
 
-function sentinel(config: SharedConfig, blocking: boolean): Client {
+function sentinel(config: SharedConfig): Client {
   const socket = socketOf(config);
-  const options = optionsOf(config, blocking);
+  const options = optionsOf(config);
   const client = createSentinel({
     name: config.master,
     sentinelRootNodes: [...config.nodes],
     RESP: 2,
     masterPoolSize: 1,
-    commandOptions: blocking ? { typeMapping: commandOptions.typeMapping } : commandOptions,
+    commandOptions,
     nodeClientOptions: { ...options, socket, database: config.database },
     sentinelClientOptions: {
       socket,
@@ -154,14 +156,10 @@ const KINDS = { single, cluster, sentinel } as const;
 
 /**
  * Connects. Rejects when it cannot within a second. `onLost`: the connection, or one of a Cluster's, broke; at most once, and
- * not after `destroy`. `blocking`: for a command that waits in Redis.
+ * not after `destroy`.
  */
-export async function connect(
-  config: SharedConfig,
-  onLost: (error: unknown) => void,
-  blocking = false,
-): Promise<Connection> {
-  const client = KINDS[config.mode](config, blocking);
+export async function connect(config: SharedConfig, onLost: (error: unknown) => void): Promise<Connection> {
+  const client = KINDS[config.mode](config);
   let state: 'connecting' | 'open' | 'over' = 'connecting';
   let refuse: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_, reject) => {

@@ -122,7 +122,7 @@ async function rightsOf(connection: Connection, config: SharedConfig): Promise<r
 }
 
 async function subscribes(config: SharedConfig, channel: string): Promise<void> {
-  const connection = await connect(config, () => {}, true);
+  const connection = await connect(config, () => {});
   try {
     await connection.subscribe(channel, () => {});
   } finally {

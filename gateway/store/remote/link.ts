@@ -150,17 +150,13 @@ export class Link {
   }
 
   async #open(): Promise<void> {
-    const { config, blocking, onState } = this.#options;
+    const { config, onState } = this.#options;
     try {
       const { connect } = await import('./client.ts');
       let own: Connection | null = null;
-      const connection = await connect(
-        config,
-        (error) => {
-          if (own !== null && this.#connection === own) this.#lost(textOf(error));
-        },
-        blocking,
-      );
+      const connection = await connect(config, (error) => {
+        if (own !== null && this.#connection === own) this.#lost(textOf(error));
+      });
       own = connection;
       this.#isConnecting = false;
       if (this.#closed) return connection.destroy();
