@@ -83,8 +83,10 @@ export function createFleet(options: FleetOptions): Fleet {
       const next = JSON.stringify(config === null ? null : { ...config, deadlineMs: 0, maxObjectBytes: 0, hmac: '' });
       if (next === text) return;
       text = next;
+      // What Redis does not know yet is told to the next one: often it is the same, by another password.
+      const left = joined?.unwritten() ?? [];
       void joined?.leave();
-      joined = config === null ? null : new Member(config, options);
+      joined = config === null ? null : new Member(config, options, left);
     },
     invalidated: (subject, atMs) => joined?.invalidated(subject, atMs),
     purge: async (subjects, soft, sinceMs, plainKeys) =>
@@ -108,6 +110,9 @@ class Member {
   #last = '';
   #number = 0;
   #pending: Pending[] = [];
+  /** On its way into the log. */
+  #sent: readonly Pending[] = [];
+  #lastOwn: { readonly number: number; readonly id: string } = { number: -1, id: '' };
   /** Entries of ours that we have not read yet: since when they hold here. */
   readonly #own = new Map<number, number>();
   #isWriting = false;
@@ -119,7 +124,7 @@ class Member {
   #wasJoined = false;
   #others: readonly string[] = [];
 
-  constructor(config: SharedConfig, options: FleetOptions) {
+  constructor(config: SharedConfig, options: FleetOptions, left: readonly Pending[]) {
     const { generations, rnd } = options;
     this.#config = config;
     this.#options = options;
@@ -128,6 +133,7 @@ class Member {
     this.#logKey = `${config.prefix}purges`;
     this.#gatewaysKey = `${config.prefix}gateways`;
     generations.isOpen = false;
+    this.#pending = [...left];
     const changed = (connection: Connection | null, problem: string): void => {
       if (connection === null) this.#away(problem);
       else this.#sync();
@@ -137,6 +143,11 @@ class Member {
     this.#reader = new Link({ ...common, blocking: true });
     this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT_MS);
     this.#heartbeat.unref();
+  }
+
+  /** What the log does not have yet. */
+  unwritten(): readonly Pending[] {
+    return [...this.#sent, ...this.#pending].map((each) => ({ ...each, written: null }));
   }
 
   invalidated(subject: PurgeSubject, sinceMs: number): void {
@@ -204,10 +215,12 @@ class Member {
   }
 
   #away(problem: string): void {
+    // The gate is the next one's.
+    if (this.#isOver) return;
     const { generations, log } = this.#options;
     generations.isOpen = false;
     this.#problem = problem;
-    if (!this.#wasJoined || this.#isOver) return;
+    if (!this.#wasJoined) return;
     this.#wasJoined = false;
     log.warn(`redis: away, the gateway serves from its own memory: ${problem}`, { event: 'fleet' });
   }
@@ -246,17 +259,22 @@ class Member {
         const sinceMs = Math.min(...batch.map((each) => each.sinceMs));
         // Before it is sent: its entry may be read before the answer comes.
         this.#own.set(number, sinceMs);
+        this.#pending.splice(0, batch.length);
+        this.#sent = batch;
         const subjects = batch.flatMap((each) => each.subjects);
         const entry = formatEntry({ from: this.#id, number, soft: first.soft, asks: first.asks, subjects });
         const reply = await this.#ask((connection) => this.#append(connection, entry));
-        if (!reply.ok) {
+        this.#sent = [];
+        // Read already, whatever became of the answer.
+        const read = this.#lastOwn.number === number ? this.#lastOwn.id : null;
+        if (!reply.ok && read === null) {
           // It may have been written all the same: then it is there twice, which purges nothing that is not purged anyway.
+          this.#pending.unshift(...batch);
           this.#problem = reply.detail;
           this.#retrySoon();
           return false;
         }
-        this.#pending.splice(0, batch.length);
-        for (const { written } of batch) written?.(reply.value);
+        for (const { written } of batch) written?.(reply.ok ? reply.value : read);
       }
       return this.#pending.length === 0;
     } finally {
@@ -312,6 +330,7 @@ class Member {
         await this.#beat();
         if (this.#pending.length > 0) throw new Error(this.#problem);
         if (this.#isAgain) continue;
+        if (this.#isOver) return;
         this.#opened();
         await this.#follow();
       } catch (error) {
@@ -422,6 +441,7 @@ class Member {
   }
 
   #apply(id: string, text: string): void {
+    if (this.#isOver) return;
     const { generations, purges, now, log, purgeHere } = this.#options;
     const generation = generationOf(id);
     this.#last = id;
@@ -429,15 +449,20 @@ class Member {
     if (!entry.understood) log.warn('redis: an entry of the log of purges is not understood; everything is purged');
     if (entry.from === this.#id) {
       const sinceMs = this.#own.get(entry.number);
+      this.#lastOwn = { number: entry.number, id };
       // They are written in order: what has a smaller number and was not read was never written, and went out again later.
       for (const number of [...this.#own.keys()]) if (number <= entry.number) this.#own.delete(number);
       const atMs = Math.max(now(), purges.newestMs);
       return generations.noteOwn(generation, sinceMs ?? atMs, atMs, this.#firstPendingMs());
     }
-    const counting = entry.asks ? purgeHere(entry.subjects, entry.soft) : null;
+    // Groups are invalidated by origins, and nobody asks how many.
+    const isCounted = entry.asks && entry.subjects.every(({ kind }) => kind !== 'group');
+    const counting = isCounted ? purgeHere(entry.subjects, entry.soft) : null;
     if (counting === null) for (const subject of entry.subjects) purges.purge(subject, entry.soft, now());
     generations.note(generation, Math.max(now(), purges.newestMs), this.#firstPendingMs());
-    if (counting !== null) void counting.then((count) => this.#acknowledge(id, count));
+    counting
+      ?.then((count) => this.#acknowledge(id, count))
+      .catch((error: unknown) => log.error(`redis: a purge could not be counted: ${String(error)}`));
   }
 
   async #acknowledge(id: string, { objects, bytes }: SweepCount): Promise<void> {
@@ -480,7 +505,7 @@ class Member {
     const { prefix } = this.#config;
     // Each command has its own deadline.
     const connection: SweptConnection = {
-      get: (key) => this.#must((each) => each.get(key)),
+      getUpTo: (key, mostBytes) => this.#must((each) => each.getUpTo(key, mostBytes)),
       send: (key, args) => this.#must((each) => each.send(key, args)),
       sendToAll: (args) => this.#must((each) => each.sendToAll(args)),
     };

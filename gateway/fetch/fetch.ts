@@ -116,8 +116,9 @@ export class Fetch implements Source, Filling, TriesOwner {
     if (plan.leaseKey === null || plan.key === null || remote === null) return this.#begin();
     this.#go('lease');
     const untilMs = plan.background ? 0 : this.startedMs + plan.lockMs;
+    const seenMs = plan.stale?.head.bornMs ?? Number.NEGATIVE_INFINITY;
     void remote
-      .lead(plan.state, plan.key, plan.leaseKey, plan.request.fields, untilMs)
+      .lead(plan.state, plan.key, plan.leaseKey, plan.request.fields, untilMs, seenMs)
       .then((led) => this.guard(() => this.#led(led)));
   }
 

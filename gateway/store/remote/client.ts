@@ -19,6 +19,8 @@ export type RedisReply = unknown;
 export interface Connection {
   /** The bytes at a key, null = nothing. Rejects. */
   get(key: string): Promise<Buffer | null>;
+  /** The same, but no more than one byte over `mostBytes` of it: whoever can write to Redis can write half a gigabyte. */
+  getUpTo(key: string, mostBytes: number): Promise<Buffer | null>;
   /** Puts bytes that expire at `expiresMs` of Redis' own clock. Rejects. */
   set(key: string, value: Buffer, expiresMs: number): Promise<void>;
   /** A command. `key` decides the node of a Cluster; null = any. Rejects. */
@@ -204,6 +206,10 @@ export async function connect(config: SharedConfig, onLost: (error: unknown) => 
       check();
       const found = await adapter.get(key);
       return Buffer.isBuffer(found) ? found : null;
+    },
+    async getUpTo(key, mostBytes) {
+      const found = await client.send(key, ['GETRANGE', key, '0', String(mostBytes)]);
+      return Buffer.isBuffer(found) && found.length > 0 ? found : null;
     },
     async set(key, value, expiresMs) {
       check();

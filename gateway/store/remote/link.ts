@@ -106,7 +106,7 @@ export class Link {
       };
       // Where it was this thread that had no time, the answer may be there and unread: sockets come before immediates.
       const timer = setTimeout(() => setImmediate(late), deadlineMs);
-      command(connection).then(
+      begun(command, connection).then(
         (value) => {
           this.#end(running);
           if (isOver) return;
@@ -221,6 +221,11 @@ export class Link {
     if (this.#watch !== null) clearInterval(this.#watch);
     this.#watch = null;
   }
+}
+
+/** A command that throws at once rejects like all others. */
+async function begun<T>(command: (connection: Connection) => Promise<T>, connection: Connection): Promise<T> {
+  return command(connection);
 }
 
 function failure(why: LinkFailure['why'], detail: string): LinkFailure {

@@ -20,10 +20,14 @@ import type { Generations } from './generations.ts';
 import { keysOf, type RemoteKeys } from './keys.ts';
 import { Link, type LinkResult } from './link.ts';
 import { SharedRates } from './rates.ts';
-import { decodeValue, encodeValue, type RemoteValue } from './value.ts';
+import { decodeValue, ENVELOPE_BYTES, encodeValue, type RemoteValue } from './value.ts';
 
 /** Frames that are longer have a key of their own and go over the second connection. */
 const LARGE_BYTES = 65_536;
+/** A value on the first connection; a longer one is none of ours. */
+const SMALL_BYTES = ENVELOPE_BYTES + LARGE_BYTES;
+/** What a frame has beside its body: fields, tags, its key. */
+const MOST_HEAD_BYTES = 262_144;
 const MOST_COMMANDS = 1_000;
 const MOST_BYTES = 8_388_608;
 const MOST_LARGE_COMMANDS = 32;
@@ -99,7 +103,16 @@ export interface RemoteOptions {
 }
 
 /** What came of one key. */
-type Brought = { readonly isFresh: boolean } | { readonly rows: readonly VariantRow[] } | 'failed' | null;
+type Brought = Entry | { readonly rows: readonly VariantRow[] } | 'failed' | null;
+
+/** A response that is in the arena now. */
+interface Entry {
+  readonly isFresh: boolean;
+  readonly bornMs: number;
+}
+
+/** What was brought: look again, it is there; there is none; Redis did not say. */
+export type BringOutcome = Entry | 'none' | 'failed';
 
 export class Remote {
   readonly #options: RemoteOptions;
@@ -149,12 +162,12 @@ export class Remote {
 
   /**
    * Brings what Redis holds for a request into the arena: the response at its primary key, or the variant that it selects.
-   * 'fresh': look again, it is there and fresh; 'stale': the same, but not fresh; 'none'; 'failed': Redis did not say.
+   * `anew`: what was asked for a moment ago does not count. Never rejects.
    */
-  async bring(shelf: Shelf, primary: string, fields: Fields): Promise<'fresh' | 'stale' | 'none' | 'failed'> {
+  async bring(shelf: Shelf, primary: string, fields: Fields, anew = false): Promise<BringOutcome> {
     const { count } = this.#options;
     const untilMs = this.#options.now() + this.#options.config.deadlineMs;
-    const first = await this.#bringOne(shelf, primary, primary, untilMs);
+    const first = await this.#bringOne(shelf, primary, primary, untilMs, anew);
     if (first === 'failed') {
       count('redis_misses', 1);
       return 'failed';
@@ -162,13 +175,13 @@ export class Remote {
     let found = first !== null && 'isFresh' in first ? first : null;
     if (first !== null && 'rows' in first) {
       for (const key of selectedKeys(primary, first.rows, fields)) {
-        const variant = await this.#bringOne(shelf, primary, key, untilMs);
+        const variant = await this.#bringOne(shelf, primary, key, untilMs, anew);
         if (variant !== null && variant !== 'failed' && 'isFresh' in variant) found = variant;
         if (found !== null) break;
       }
     }
     count(found === null ? 'redis_misses' : 'redis_hits', 1);
-    return found === null ? 'none' : found.isFresh ? 'fresh' : 'stale';
+    return found ?? 'none';
   }
 
   /** Writes what was stored, after this turn. */
@@ -182,7 +195,12 @@ export class Remote {
       lease?.end('released');
       return;
     }
-    const later = (): void => void this.#write(put, Math.ceil(ttlMs));
+    const later = (): void => {
+      this.#write(put, Math.ceil(ttlMs)).catch((error: unknown) => {
+        this.#fault(error);
+        lease?.end('released');
+      });
+    };
     setImmediate(later);
   }
 
@@ -195,10 +213,17 @@ export class Remote {
   }
 
   /**
-   * Who fetches `fillKey` for the fleet. Waits for another gateway's fetch until `untilMs`, 0 = not at all. `bornMs`: of what
-   * is there already and not good enough; 0 = nothing.
+   * Who fetches `fillKey` for the fleet. Waits for another gateway's fetch until `untilMs`, 0 = not at all. `seenMs`: when that
+   * was born which is there already and is to be fetched anew; -Infinity = nothing is. Never rejects.
    */
-  async lead(shelf: Shelf, primary: string, fillKey: string, fields: Fields, untilMs: number): Promise<LeadOutcome> {
+  async lead(
+    shelf: Shelf,
+    primary: string,
+    fillKey: string,
+    fields: Fields,
+    untilMs: number,
+    seenMs: number,
+  ): Promise<LeadOutcome> {
     const { config, now, newToken, count } = this.#options;
     const keys = keysOf(config.prefix, fillKey);
     const token = newToken();
@@ -213,10 +238,10 @@ export class Remote {
           connection.send(keys.lease, ['SET', keys.lease, token, 'NX', 'PX', String(LEASE_MS)]),
         );
         // Behind it on the same connection: whoever had the lease before has written by now.
-        const brought = await this.bring(shelf, primary, fields);
+        const brought = await this.bring(shelf, primary, fields, true);
         const taken = await asked;
         const isOurs = taken.ok && taken.value !== null;
-        if (brought === 'fresh') {
+        if (typeof brought === 'object' && brought.isFresh && brought.bornMs > seenMs) {
           if (isOurs) this.#lease(fillKey, keys, token).end('failed');
           return { kind: 'there' };
         }
@@ -291,13 +316,16 @@ export class Remote {
   }
 
   /** One key into the arena; those who ask for it at the same time share the answer. */
-  #bringOne(shelf: Shelf, primary: string, key: string, untilMs: number): Promise<Brought> {
-    const running = this.#bringing.running(key);
+  #bringOne(shelf: Shelf, primary: string, key: string, untilMs: number, anew: boolean): Promise<Brought> {
+    const running = anew ? undefined : this.#bringing.running(key);
     if (running !== undefined) return running;
-    const bringing = this.#read(key, untilMs).then((value) => {
-      this.#bringing.close(key, bringing);
-      return value === null || value === 'failed' ? value : this.#take(shelf, primary, key, value);
-    });
+    const bringing = this.#read(key, untilMs)
+      .then((value) => (value === null || value === 'failed' ? value : this.#take(shelf, primary, key, value)))
+      .catch((error: unknown): Brought => {
+        this.#fault(error);
+        return 'failed';
+      })
+      .finally(() => this.#bringing.close(key, bringing));
     this.#bringing.open(key, bringing);
     return bringing;
   }
@@ -305,17 +333,21 @@ export class Remote {
   async #read(key: string, untilMs: number): Promise<RemoteValue | 'failed' | null> {
     const { config, now } = this.#options;
     const keys = keysOf(config.prefix, key);
-    const reply = await this.#runRead(this.#small, 0, untilMs - now(), (connection) => connection.get(keys.value));
-    if (!reply.ok) return 'failed';
+    const reply = await this.#runRead(this.#small, 0, untilMs - now(), (connection) =>
+      connection.getUpTo(keys.value, SMALL_BYTES),
+    );
+    if (!reply.ok) return isWrongType(reply) ? this.#poisoned(keys) : 'failed';
     if (reply.value === null) return null;
     const value = decodeValue(keys.value, reply.value, config.hmac);
     if (value === null) return this.#poisoned(keys);
     if (value.frame !== null) return value;
-    const large = await this.#runRead(this.#large, config.maxObjectBytes, untilMs - now(), (connection) =>
-      connection.get(keys.large),
+    // What a gateway with a larger max_object wrote is too long for this one, but not wrong.
+    const mostBytes = config.maxObjectBytes + MOST_HEAD_BYTES;
+    const large = await this.#runRead(this.#large, mostBytes, untilMs - now(), (connection) =>
+      connection.getUpTo(keys.large, mostBytes),
     );
-    if (!large.ok) return 'failed';
-    if (large.value === null) return null;
+    if (!large.ok) return isWrongType(large) ? this.#poisoned(keys) : 'failed';
+    if (large.value === null || large.value.length > mostBytes) return null;
     return decodeValue(keys.large, large.value, config.hmac) ?? this.#poisoned(keys);
   }
 
@@ -353,9 +385,9 @@ export class Remote {
       held.head.part === null &&
       held.head.bornMs >= decoded.head.bornMs + shiftMs
     )
-      return { isFresh: isFresh && now() < held.head.freshUntilMs };
+      return { isFresh: isFresh && now() < held.head.freshUntilMs, bornMs: held.head.bornMs };
     redate(frame, storedMs, shiftMs);
-    return shelf.store.put(key, frame) ? { isFresh } : null;
+    return shelf.store.put(key, frame) ? { isFresh, bornMs: decoded.head.bornMs + shiftMs } : null;
   }
 
   #takeIndex(shelf: Shelf, key: string, frame: Buffer, storedMs: number): Brought {
@@ -384,8 +416,9 @@ export class Remote {
     const { config } = this.#options;
     const { value } = keysOf(config.prefix, primary);
     const reply = await this.#runRead(this.#small, 0, WRITE_MS, async (connection) => {
-      const [known, leftMs] = await Promise.all([connection.get(value), connection.send(value, ['PTTL', value])]);
-      return { known, leftMs: Number(leftMs) };
+      const known = connection.getUpTo(value, SMALL_BYTES);
+      const [found, leftMs] = await Promise.all([known, connection.send(value, ['PTTL', value])]);
+      return { known: found, leftMs: Number(leftMs) };
     });
     if (!reply.ok) return false;
     const { known, leftMs } = reply.value;
@@ -461,9 +494,18 @@ export class Remote {
     return result;
   }
 
+  /** A fault of ours is a miss, or a value less (DESIGN 5.7). */
+  #fault(error: unknown): void {
+    this.#options.say(
+      'warn',
+      `redis: a fault: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+  }
+
   #note(breaker: Breaker, result: LinkResult<unknown>, what: string): void {
     const { now, count, say } = this.#options;
-    if (result.ok) {
+    // A key of another type says nothing about Redis.
+    if (result.ok || isWrongType(result)) {
       if (breaker.succeeded()) say('info', `redis is ${what} again`);
       return;
     }
@@ -472,6 +514,10 @@ export class Remote {
     if (breaker.failed(now()))
       say('warn', `redis is not ${what} for now, the gateway serves without it: ${result.detail}`);
   }
+}
+
+function isWrongType(result: LinkResult<unknown>): boolean {
+  return !result.ok && result.why === 'refused' && result.detail.startsWith('WRONGTYPE');
 }
 
 /** The keys of the variants that may answer a request, the surest first. */

@@ -9,20 +9,22 @@ import type { PurgeSubject } from '../purges.ts';
 import type { SweepCount, Swept } from '../sweep.ts';
 import type { Connection, RedisReply } from './client.ts';
 import { keysOf, largeOf, valuePattern } from './keys.ts';
+import { ENVELOPE_BYTES } from './value.ts';
 
 /** Keys that Redis looks at in one go: about a ms of its time. */
 const SCAN_COUNT = 1_000;
 /** Values that are looked at together. */
 const TOGETHER = 200;
+/** Of an index of variants that are looked for by name. */
+const MOST_INDEX_BYTES = 1_048_576;
 /** Envelope, header, a few tags and a usual key; what is longer is read again. */
 const FIRST_BYTES = 1_024;
-const ENVELOPE_BYTES = 64;
 const GENERATION_AT = 8;
 const LENGTH_AT = 28;
 const HEADER_BYTES = FRAME_AT.tagHashes;
 
 /** What it takes of a connection. */
-export type SweptConnection = Pick<Connection, 'get' | 'send' | 'sendToAll'>;
+export type SweptConnection = Pick<Connection, 'getUpTo' | 'send' | 'sendToAll'>;
 
 export interface RemoteSweep {
   readonly subjects: readonly PurgeSubject[];
@@ -79,7 +81,7 @@ export async function sweepRemote(connection: SweptConnection, sweep: RemoteSwee
 
 /** A URL's own value and those of its variants, which its index lists under names that begin with it. */
 async function withVariants(connection: SweptConnection, value: string, prefix: string): Promise<readonly string[]> {
-  const frame = await connection.get(value);
+  const frame = await connection.getUpTo(value, MOST_INDEX_BYTES);
   if (frame === null) return [];
   const seen = seenIn(frame);
   if (seen === null || seen.swept.isResponse) return [value];

@@ -21,6 +21,8 @@ const MAGIC = 0x31524c53; // "SLR1"
 const VERSION = 1;
 const ELSEWHERE = 1;
 const HEADER_BYTES = 64;
+/** Bytes of a value beside its frame. */
+export const ENVELOPE_BYTES: number = HEADER_BYTES;
 const CRC_AT = 24;
 const LENGTH_AT = 28;
 const MAC_AT = 32;
