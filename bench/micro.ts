@@ -166,6 +166,7 @@ function createRuntime(config: Config): Runtime<Filling> {
       failedKeys: new FailedKeys(LIMITS.failedKeys),
       remote: null,
       generations: new Generations(createGenerationMemory()),
+      invalidating: () => {},
       invalidated: () => {},
       backgroundFetches: 0,
       mirrored: 0,

@@ -23,6 +23,12 @@ import type { CounterName } from './tables/counters.ts';
 import type { OpenStreams } from './upstream/open-streams.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
+/** What a client's request has invalidated, at that time of the purge log. */
+export interface ClientPurge {
+  readonly subject: PurgeSubject;
+  readonly atMs: number;
+}
+
 /** What lives as long as the worker, whatever the config says. `F` is the running fetch. */
 export interface WorkerState<F> {
   /** The cache of all workers. */
@@ -41,8 +47,12 @@ export interface WorkerState<F> {
   remote: Remote | null;
   /** How far this gateway is in the fleet's log of purges. */
   readonly generations: Generations;
-  /** Tells the fleet what a client's request has invalidated. */
-  readonly invalidated: (subject: PurgeSubject, atMs: number) => void;
+  /**
+   * Around what a client's request invalidates: before anything is written into the log of purges, and behind it with what was,
+   * for the fleet.
+   */
+  readonly invalidating: () => void;
+  readonly invalidated: (purges: readonly ClientPurge[]) => void;
   /** How often somebody came, over all workers. */
   readonly rates: Rates;
   /** Fetches that run in the background now. */

@@ -85,8 +85,11 @@ const state: WorkerState<Filling> = {
   failedKeys: new FailedKeys(LIMITS.failedKeys),
   remote: null,
   generations: new Generations(birth.cache.generations),
-  invalidated(subject, atMs) {
-    if (state.remote !== null) say({ kind: 'invalidated', subject, atMs });
+  invalidating: () => state.generations.begin(birth.row),
+  invalidated(purges) {
+    // Whoever hears of it settles it.
+    if (state.remote !== null && purges.length > 0) say({ kind: 'invalidated', purges });
+    else state.generations.settle(birth.row);
   },
   rates: new Rates(birth.rates),
   backgroundFetches: 0,

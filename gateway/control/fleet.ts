@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import type { FleetPurged } from '../admin/purge-order.ts';
 import type { FleetStatus } from '../admin/status.ts';
 import type { SharedConfig } from '../config/config.ts';
+import type { ClientPurge } from '../runtime.ts';
 import type { PurgeSubject, Purges } from '../store/purges.ts';
 import type { Connection, RedisReply } from '../store/remote/client.ts';
 import { type Generations, generationOf } from '../store/remote/generations.ts';
@@ -42,8 +43,8 @@ const RESYNC_MS = 250;
 export interface Fleet {
   /** The Redis of the config that is served from now on; null = none. */
   apply(config: SharedConfig | null): void;
-  /** What a client invalidated here at this time of the purge log. */
-  invalidated(subject: PurgeSubject, atMs: number): void;
+  /** What a client's request invalidated here. */
+  invalidated(purges: readonly ClientPurge[]): void;
   /** Tells the fleet of an order that holds here since `sinceMs`; null = there is no fleet. */
   purge(
     subjects: readonly PurgeSubject[],
@@ -88,7 +89,7 @@ export function createFleet(options: FleetOptions): Fleet {
       void joined?.leave();
       joined = config === null ? null : new Member(config, options, left);
     },
-    invalidated: (subject, atMs) => joined?.invalidated(subject, atMs),
+    invalidated: (purges) => joined?.invalidated(purges),
     purge: async (subjects, soft, sinceMs, plainKeys) =>
       (await joined?.purge(subjects, soft, sinceMs, plainKeys)) ?? null,
     status: () => joined?.status() ?? null,
@@ -150,8 +151,10 @@ class Member {
     return [...this.#sent, ...this.#pending].map((each) => ({ ...each, written: null }));
   }
 
-  invalidated(subject: PurgeSubject, sinceMs: number): void {
-    this.#add({ subjects: [subject], soft: false, sinceMs, asks: false, written: null });
+  invalidated(purges: readonly ClientPurge[]): void {
+    const sinceMs = Math.min(...purges.map(({ atMs }) => atMs));
+    const subjects = purges.map(({ subject }) => subject);
+    this.#add({ subjects, soft: false, sinceMs, asks: false, written: null });
   }
 
   async purge(
@@ -391,7 +394,7 @@ class Member {
       if (first === undefined) throw new Error(`the log ${key} cannot be written`);
     }
     const oldest = generationOf(first.id);
-    if (this.#last === '') generations.join(oldest, now(), this.#firstPendingMs());
+    if (this.#last === '') generations.join(oldest, purges.newestMs, this.#firstPendingMs());
     else if (oldest > generationOf(this.#last)) {
       // Missed entries are gone, or the whole log is: nobody knows what they purged.
       log.warn('redis: purges were missed and are not in its log any more; the memory is purged', { event: 'fleet' });
@@ -452,14 +455,15 @@ class Member {
       this.#lastOwn = { number: entry.number, id };
       // They are written in order: what has a smaller number and was not read was never written, and went out again later.
       for (const number of [...this.#own.keys()]) if (number <= entry.number) this.#own.delete(number);
-      const atMs = Math.max(now(), purges.newestMs);
+      const atMs = purges.newestMs;
       return generations.noteOwn(generation, sinceMs ?? atMs, atMs, this.#firstPendingMs());
     }
     // Groups are invalidated by origins, and nobody asks how many.
     const isCounted = entry.asks && entry.subjects.every(({ kind }) => kind !== 'group');
     const counting = isCounted ? purgeHere(entry.subjects, entry.soft) : null;
     if (counting === null) for (const subject of entry.subjects) purges.purge(subject, entry.soft, now());
-    generations.note(generation, Math.max(now(), purges.newestMs), this.#firstPendingMs());
+    // Not the clock's time: the next purge may be before that.
+    generations.note(generation, purges.newestMs, this.#firstPendingMs());
     counting
       ?.then((count) => this.#acknowledge(id, count))
       .catch((error: unknown) => log.error(`redis: a purge could not be counted: ${String(error)}`));

@@ -1,7 +1,7 @@
 // What control and the workers say to each other. Control decides rarely and publishes; a worker acknowledges.
 
 import type { Published } from '../config/published.ts';
-import type { PurgeSubject } from '../store/purges.ts';
+import type { ClientPurge } from '../runtime.ts';
 
 /** The shared memory of the one cache. */
 export interface CacheMemory {
@@ -56,7 +56,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'prepared'; readonly version: number; readonly problem: string | null }
   | { readonly kind: 'committed'; readonly version: number; readonly listening: readonly Listening[] }
-  /** What a client's request has invalidated here at that time of the purge log, for the fleet. */
-  | { readonly kind: 'invalidated'; readonly subject: PurgeSubject; readonly atMs: number }
+  /** What a client's request has invalidated here, for the fleet. */
+  | { readonly kind: 'invalidated'; readonly purges: readonly ClientPurge[] }
   | { readonly kind: 'drained'; readonly finished: number; readonly cut: number }
   | { readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string };

@@ -187,8 +187,12 @@ class Gateway {
       onDeath: (row) => {
         this.#vitals.clearWorker(row);
         this.#cache.reclaim(row);
+        this.#cache.generations.forget(row);
       },
-      onInvalidated: (subject, atMs) => this.#fleet.invalidated(subject, atMs),
+      onInvalidated: (row, purges) => {
+        this.#fleet.invalidated(purges);
+        this.#cache.generations.settle(row);
+      },
       now: Date.now,
     });
     this.#discoverer = createDiscoverer({

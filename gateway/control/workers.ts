@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Published } from '../config/published.ts';
 import type { Logger } from '../observe/log.ts';
-import type { PurgeSubject } from '../store/purges.ts';
+import type { ClientPurge } from '../runtime.ts';
 import { type EarlyThreads, workerScript } from './early.ts';
 import type { FromWorker, Listening, ToWorker, WorkerBirth } from './messages.ts';
 
@@ -22,8 +22,8 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** A worker died; its rows in shared memory must be cleared. */
   readonly onDeath: (row: number) => void;
-  /** A client has invalidated this at that time of the purge log. */
-  readonly onInvalidated?: (subject: PurgeSubject, atMs: number) => void;
+  /** A client of the worker of this row has invalidated something. */
+  readonly onInvalidated?: (row: number, purges: readonly ClientPurge[]) => void;
   readonly now: () => number;
   /** Threads that are there already. */
   readonly early?: EarlyThreads;
@@ -95,7 +95,7 @@ export function createWorkers(options: WorkersOptions): Workers {
     seat.beatMs = now();
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'log') log[message.level](message.message, { worker: seat.row });
-      if (message.kind === 'invalidated') return options.onInvalidated?.(message.subject, message.atMs);
+      if (message.kind === 'invalidated') return options.onInvalidated?.(seat.row, message.purges);
       for (const listener of [...listeners]) listener(seat, message);
     });
     worker.on('error', (error: unknown) => {

@@ -9,7 +9,9 @@ import { type InvalidatedTarget, invalidatedGroups, invalidatedTargets, isSafe }
 import { cacheKey } from '../policy/key.ts';
 import { tagsOf } from '../policy/tags.ts';
 import { matchRoute } from '../route/match.ts';
+import type { ClientPurge } from '../runtime.ts';
 import { TICK_MS } from '../store/purge-table.ts';
+import type { PurgeSubject } from '../store/purges.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Methods that routes may cache, each perhaps on another route, with other rules of the key. */
@@ -28,26 +30,39 @@ export function mayChange({ request, route }: Exchange): boolean {
 export function invalidateAfter(x: Exchange, head: AnswerHead): AsGet | null {
   const { request, runtime } = x;
   if (request === null) throw new Error('an answer without a request');
-  const { purges, invalidated } = runtime.state;
+  const { state } = runtime;
+  const done: ClientPurge[] = [];
+  state.invalidating();
+  try {
+    return invalidate(x, request, head, done);
+  } finally {
+    state.invalidated(done);
+  }
+}
+
+/** The same; notes in `done` what it wrote into the log. */
+function invalidate(x: Exchange, request: RequestHead, head: AnswerHead, done: ClientPurge[]): AsGet | null {
+  const { purges } = x.runtime.state;
+  const purge = (subject: PurgeSubject): void => {
+    done.push({ subject, atMs: purges.purge(subject, false, head.responseMs) });
+  };
   for (const text of invalidatedGroups(request.method, head.status, head.fields)) {
     const origin = `${request.scheme}://${request.authority}`;
-    const subject = { kind: 'group', text, origin } as const;
-    invalidated(subject, purges.purge(subject, false, head.responseMs));
+    purge({ kind: 'group', text, origin });
   }
   const own = keyOfGet(x, request, head);
   const tags = own === null || x.route === null ? null : tagsOf(head.fields, x.route.cache);
   const storedMs = own === null || tags === null ? null : purges.supersede(own, tags, head.requestMs, head.responseMs);
-  // A little before what it leaves in their place.
-  if (own !== null && storedMs !== null) invalidated({ kind: 'url', text: urlOf(own) }, storedMs - TICK_MS);
-  else if (own !== null && tags !== null) invalidated({ kind: 'url', text: urlOf(own) }, purges.newestMs);
+  // A little before what it leaves in their place; else at this time or later.
+  const ownMs = storedMs === null ? head.responseMs : storedMs - TICK_MS;
+  if (own !== null && tags !== null) done.push({ subject: { kind: 'url', text: urlOf(own) }, atMs: ownMs });
   const purged = new Set(own === null || tags === null ? [] : [urlOf(own)]);
   for (const target of invalidatedTargets(request.method, head.status, request, head.fields)) {
     for (const key of keysOf(x, request, target)) {
       const url = urlOf(key);
       if (purged.has(url)) continue;
       purged.add(url);
-      const subject = { kind: 'url', text: url } as const;
-      invalidated(subject, purges.purge(subject, false, head.responseMs));
+      purge({ kind: 'url', text: url });
     }
   }
   return own === null || storedMs === null ? null : { key: own, storedMs };

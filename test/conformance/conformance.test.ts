@@ -2,7 +2,7 @@
 // there: those beside the repository, else those of the npm package; each has a floor of its own in floor.json.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { requirePeer } from '../helpers/peers.ts';
 import { loadCases } from './cases.ts';
 import { belowFloor, readFloor, readPurposes, scoreOf } from './floor.ts';
@@ -15,25 +15,28 @@ const TIERS: readonly { readonly redis: boolean; readonly setting: string }[] = 
   { redis: true, setting: 'HTTP/1.1, 1 worker, Redis' },
 ];
 
-for (const { redis, setting } of TIERS)
-  test(`the cache passes what it ever passed of the public suite: ${setting}`, async (t) => {
-    if (redis && !requirePeer(t, 'redis')) return;
-    const set = await loadCases(undefined);
-    const floor = readFloor(set.name);
-    assert.ok(floor, `floor.json has a floor for the cases of ${set.source}`);
-    const result = await runSuite(set.cases, {
-      workers: 1,
-      protocol: 'http',
-      redis,
-      knownFailures: new Set(floor.failing),
-      trace: null,
-      traced: new Set(),
+// Side by side: most of either is waiting.
+describe('the cache passes what it ever passed of the public suite', { concurrency: TIERS.length }, () => {
+  for (const { redis, setting } of TIERS)
+    test(setting, async (t) => {
+      if (redis && !requirePeer(t, 'redis')) return;
+      const set = await loadCases(undefined);
+      const floor = readFloor(set.name);
+      assert.ok(floor, `floor.json has a floor for the cases of ${set.source}`);
+      const result = await runSuite(set.cases, {
+        workers: 1,
+        protocol: 'http',
+        redis,
+        knownFailures: new Set(floor.failing),
+        trace: null,
+        traced: new Set(),
+      });
+      t.diagnostic(`${set.source}: ${formatScore(set, result.outcomes)}`);
+      const report = { set, result, setting, purposes: readPurposes(set.name) };
+      const complaint = belowFloor(scoreOf(result.outcomes), floor);
+      assert.equal(complaint, null, `${complaint}\n${formatReport(report)}`);
     });
-    t.diagnostic(`${set.source}: ${formatScore(set, result.outcomes)}`);
-    const report = { set, result, setting, purposes: readPurposes(set.name) };
-    const complaint = belowFloor(scoreOf(result.outcomes), floor);
-    assert.equal(complaint, null, `${complaint}\n${formatReport(report)}`);
-  });
+});
 
 test('what fails on purpose is a case, fails, and says why', async () => {
   const set = await loadCases(undefined);

@@ -134,6 +134,18 @@ export interface PurgeAnswer {
   readonly redis?: { readonly objects: number; readonly bytes: number; readonly problem?: string };
 }
 
+/** The text of gateway.yaml for one. */
+export function sharingConfig(shared: string, config: string, workers: number, cache = ''): string {
+  return `
+workers: ${workers}
+admin: { listen: "127.0.0.1:0", token: "\${FLEET_TOKEN}" }
+cache:
+  memory: 64MiB
+  shared: ${shared}
+${cache}
+${config}`;
+}
+
 /** A gateway with a Redis behind it that its workers are connected to. `shared` as in gateway.yaml. */
 export async function startSharing(
   shared: string,
@@ -143,14 +155,7 @@ export async function startSharing(
   const { workers = 2, cache = '', joins = true, ...rest } = options;
   const gateway = await startGateway({
     ...rest,
-    config: `
-workers: ${workers}
-admin: { listen: "127.0.0.1:0", token: "\${FLEET_TOKEN}" }
-cache:
-  memory: 64MiB
-  shared: ${shared}
-${cache}
-${config}`,
+    config: sharingConfig(shared, config, workers, cache),
     env: { FLEET_TOKEN: TOKEN, ...rest.env },
   });
   const counters = async (): Promise<ReadonlyMap<string, number>> => {

@@ -296,6 +296,7 @@ export class World {
         failedKeys: new FailedKeys(LIMITS.failedKeys),
         remote: null,
         generations: new Generations(createGenerationMemory()),
+        invalidating: () => {},
         invalidated: () => {},
         backgroundFetches: 0,
         mirrored: 0,

@@ -8,13 +8,14 @@ import { cacheStatus, call } from '../helpers/client.ts';
 import { type FaultProxy, startFaultProxy } from '../helpers/fault-proxy.ts';
 import { hammer, tally } from '../helpers/load.ts';
 import { type Origin, startOrigin } from '../helpers/origin.ts';
-import { missingPeer } from '../helpers/peers.ts';
+import { missingPeer, requirePeer } from '../helpers/peers.ts';
 import {
   type FleetGateway,
   freePort,
   type Look,
   look,
   type Redis,
+  sharingConfig,
   startRedis,
   startSharing,
   until,
@@ -229,6 +230,34 @@ routes: [{ match: "/*", upstream: api }]`,
     assert.match(cacheStatus(await get(gateway, '/theirs')), /fwd=uri-miss/);
     await until(async () => (await get(other, '/meanwhile')).body !== first.body);
   });
+});
+
+test('Redis gets another password: what is purged until the file has it is told to the fleet then', async (t) => {
+  if (!requirePeer(t, 'redis')) return;
+  const redis = await startRedis();
+  const origin = await startOrigin((_, reply, count) =>
+    reply.send(200, { 'cache-control': 'max-age=60' }, String(count)),
+  );
+  t.after(() => Promise.all([redis.stop(), origin.close()]));
+  await using inside = await look(redis.port);
+  await inside.send('ACL', 'SETUSER', 'old', 'on', '>old', '~*', '&*', '+@all');
+  await inside.send('ACL', 'SETUSER', 'new', 'on', '>new', '~*', '&*', '+@all');
+  const config = `
+upstreams: { api: { servers: ["${origin.url}"] } }
+routes: [{ match: "/*", upstream: api }]`;
+  const shared = (user: string): string => `"redis://${user}:${user}@127.0.0.1:${redis.port}"`;
+  const [one, two] = await Promise.all([
+    startSharing(shared('old'), config, { workers: 1 }),
+    startSharing(shared('new'), config, { workers: 1 }),
+  ]);
+  t.after(() => Promise.all([one.stop(), two.stop()]));
+  const first = await get(two, '/rotated');
+  await inside.send('ACL', 'DELUSER', 'old');
+  await one.waitForLog(/^redis: away/);
+  await one.purge({ url: 'http://shop.test/rotated' });
+  assert.equal((await get(two, '/rotated')).body, first.body);
+  assert.equal((await one.reload(sharingConfig(shared('new'), config, 1))).ok, true);
+  await until(async () => (await get(two, '/rotated')).body !== first.body);
 });
 
 describe('what stands in Redis', { skip: missingPeer('redis') }, () => {

@@ -4,7 +4,7 @@
 // own log (purges.ts): a value of generation g counts as stored right after that moment, newer than purge g and all before
 // it, older than all that follow. So one rule decides everywhere.
 //
-// Control is the only writer; readers see at worst an older moment, which only purges more.
+// Control is the only writer, but for one word of each worker (`begin`); readers see at worst an older moment, which only purges more.
 
 /** Moments that are kept one by one; of older generations it is known only that they are since `join`. */
 const PLACES = 4_096;
@@ -14,10 +14,13 @@ const APPLIED = 0;
 const FLOOR = 1;
 const JOINED = 2;
 const CLOCK = 3;
-const HEAD = 8;
-// Int32 words, in front of the doubles' first unused word.
+/** Behind these and a word for each worker. */
+const ROWS = 64;
+const HEAD = 8 + ROWS / 2;
+// Int32 words, behind the doubles.
 const OPEN_WORD = 2 * 4;
 const COUNT_WORD = 2 * 5;
+const ROW_WORDS = 2 * 8;
 
 export const GENERATION_BYTES: number = (HEAD + 2 * PLACES) * 8;
 
@@ -40,6 +43,8 @@ export function generationOf(id: string): number {
 export class Generations {
   readonly #values: Float64Array;
   readonly #words: Int32Array;
+  /** Control: up to then the log has nothing that control does not know of. */
+  #knownMs = 0;
 
   constructor(memory: SharedArrayBuffer) {
     this.#values = new Float64Array(memory);
@@ -81,23 +86,49 @@ export class Generations {
   }
 
   /**
-   * Control: the log is read from its beginning. Values that are older than `floor` must not be used. `pendingMs` as in `note`.
+   * A worker, before it writes purges of its own into the log of this gateway: until control has heard of them (`settle`), what is
+   * newest there says nothing about what the fleet knows.
    */
-  join(floor: number, nowMs: number, pendingMs: number): void {
+  begin(row: number): void {
+    Atomics.add(this.#words, ROW_WORDS + row, 1);
+  }
+
+  /** Control has heard of them; or the worker, when there were none after all. */
+  settle(row: number): void {
+    // Never below zero, also when the last word of a worker comes behind its end.
+    for (;;) {
+      const count = Atomics.load(this.#words, ROW_WORDS + row);
+      if (count <= 0 || Atomics.compareExchange(this.#words, ROW_WORDS + row, count, count - 1) === count) return;
+    }
+  }
+
+  /** Control: this worker is gone, and what it did not tell will not be told. */
+  forget(row: number): void {
+    Atomics.store(this.#words, ROW_WORDS + row, 0);
+  }
+
+  /**
+   * Control: the log is read from its beginning. Values that are older than `floor` must not be used. `atMs` and `pendingMs` as in
+   * `note`.
+   */
+  join(floor: number, atMs: number, pendingMs: number): void {
     this.#values[FLOOR] = floor;
     this.#values[APPLIED] = 0;
-    this.#values[JOINED] = Math.min(nowMs, pendingMs - 2 * AFTER_MS);
+    if (!this.#isUnsettled()) this.#knownMs = atMs;
+    this.#values[JOINED] = Math.min(this.#knownMs, pendingMs - 2 * AFTER_MS);
     Atomics.store(this.#words, COUNT_WORD, 0);
   }
 
   /**
-   * Control: this generation has been applied to the log of this gateway, at this time of that log. `pendingMs`: since when the
+   * Control: this generation has been applied to the log of this gateway, whose newest purge is now of `atMs`. `pendingMs`: since when the
    * first purge of this gateway itself holds here that has no generation yet; Infinity = there is none. Whoever numbered a value
    * could not know of that one, so the value counts as older.
    */
   note(generation: number, atMs: number, pendingMs: number): void {
-    const momentMs = Math.min(atMs, pendingMs - 2 * AFTER_MS);
     const count = Atomics.load(this.#words, COUNT_WORD);
+    // Read after `atMs`: a purge of a worker that is in it and that control has not heard of shows here.
+    if (!this.#isUnsettled()) this.#knownMs = Math.min(atMs, pendingMs - 2 * AFTER_MS);
+    const momentMs = Math.min(this.#knownMs, pendingMs - 2 * AFTER_MS);
     const at = HEAD + 2 * (count % PLACES);
     // The older moment of this place is overwritten first: whoever reads it meanwhile reads that it is later than it was, of a
     // generation that nobody asks for any more but by `first`, which leaves this place out.
@@ -109,9 +140,9 @@ export class Generations {
 
   /**
    * Control: a purge of this gateway itself has become `generation`. It held here since `sinceMs`, which nobody who numbered a
-   * value with an older generation could know: those count as older than it. `pendingMs` as in `note`, of the others.
+   * value with an older generation could know: those count as older than it. `pendingMs` as in `note`, of the others; `atMs` too.
    */
-  noteOwn(generation: number, sinceMs: number, nowMs: number, pendingMs: number): void {
+  noteOwn(generation: number, sinceMs: number, atMs: number, pendingMs: number): void {
     const count = Atomics.load(this.#words, COUNT_WORD);
     const before = sinceMs - 2 * AFTER_MS;
     for (let i = count - 1; i >= Math.max(0, count - PLACES + 1); i--) {
@@ -120,7 +151,12 @@ export class Generations {
       this.#values[at] = before;
     }
     if ((this.#values[JOINED] as number) > before) this.#values[JOINED] = before;
-    this.note(generation, nowMs, pendingMs);
+    this.note(generation, atMs, pendingMs);
+  }
+
+  #isUnsettled(): boolean {
+    for (let row = 0; row < ROWS; row++) if (Atomics.load(this.#words, ROW_WORDS + row) > 0) return true;
+    return false;
   }
 
   /** Control: values may be used from now on, or not. */

@@ -44,6 +44,7 @@ function stateOf(keepBytes = 1_000_000): WorkerState<Filling> & { readonly store
     failedKeys: new FailedKeys(LIMITS.failedKeys),
     remote: null,
     generations: new Generations(createGenerationMemory()),
+    invalidating: () => {},
     invalidated: () => {},
     backgroundFetches: 0,
     mirrored: 0,

@@ -59,6 +59,7 @@ function pair(): Pair {
     failedKeys: new FailedKeys(LIMITS.failedKeys),
     remote: null,
     generations: new Generations(createGenerationMemory()),
+    invalidating: () => {},
     invalidated: () => {},
     backgroundFetches: 0,
     mirrored: 0,

@@ -50,8 +50,39 @@ describe('a value of generation', () => {
     assert.equal(purges.goodUntil(KEY, [], generations.storedMs(3) as number), UNTOUCHED);
   });
 
+  test('does not hide a purge of a worker that control has not heard of', () => {
+    const purges = new Purges(createPurgeMemory());
+    const memory = createGenerationMemory();
+    const generations = new Generations(memory);
+    const worker = new Generations(memory);
+    generations.join(1, purges.newestMs, NONE);
+    generations.note(1, purges.newestMs, NONE);
+    worker.begin(3);
+    const ownMs = purges.purge({ kind: 'url', text: KEY }, false, 2_000);
+    purges.purge({ kind: 'url', text: 'http://a/y' }, false, 2_500);
+    generations.note(2, purges.newestMs, NONE);
+    assert.equal(purges.goodUntil(KEY, [], worker.storedMs(2) as number), GONE);
+    // Now control has: it is pending, then numbered.
+    generations.settle(3);
+    generations.note(3, purges.newestMs, ownMs);
+    assert.equal(purges.goodUntil(KEY, [], worker.storedMs(3) as number), GONE);
+    generations.noteOwn(4, ownMs, purges.newestMs, NONE);
+    assert.equal(purges.goodUntil(KEY, [], worker.storedMs(3) as number), GONE);
+    assert.equal(purges.goodUntil(KEY, [], worker.storedMs(4) as number), UNTOUCHED);
+    // A worker that ends between the two is forgotten, and its last word counts for nobody else.
+    worker.begin(3);
+    generations.forget(3);
+    generations.settle(3);
+    worker.begin(3);
+    purges.purge({ kind: 'url', text: KEY }, false, 3_000);
+    generations.note(5, purges.newestMs, NONE);
+    assert.equal(purges.goodUntil(KEY, [], worker.storedMs(5) as number), GONE);
+  });
+
   test('any order of purges, ours and theirs: what was fetched before is gone, what was fetched after stays', () => {
+    // The clock may stand still from one purge to the next, and go on in between.
     const step = fc.record({
+      advance: fc.integer({ min: 0, max: 2 }),
       own: fc.boolean(),
       url: fc.integer({ min: 0, max: 3 }),
       late: fc.integer({ min: 0, max: 3 }),
@@ -60,8 +91,8 @@ describe('a value of generation', () => {
       fc.property(fc.array(step, { minLength: 1, maxLength: 30 }), (steps) => {
         const purges = new Purges(createPurgeMemory());
         const generations = new Generations(createGenerationMemory());
-        generations.join(1, 1_000, NONE);
-        generations.note(1, 1_000, NONE);
+        generations.join(1, purges.newestMs, NONE);
+        generations.note(1, purges.newestMs, NONE);
         let nowMs = 2_000;
         let generation = 1;
         /** The last generation that purged a URL, as the log has it. */
@@ -72,18 +103,18 @@ describe('a value of generation', () => {
           const own = pending.shift();
           if (own === undefined) return;
           generation++;
-          generations.noteOwn(generation, own.atMs, nowMs++, first());
+          generations.noteOwn(generation, own.atMs, purges.newestMs, first());
           purgedBy.set(own.url, generation);
         };
-        for (const { own, url, late } of steps) {
+        for (const { own, url, late, advance } of steps) {
           const text = `http://a/${url}`;
-          nowMs++;
+          nowMs += advance;
           const atMs = purges.purge({ kind: 'url', text }, false, nowMs);
           if (own) pending.push({ url: text, atMs });
           else {
             generation++;
             purgedBy.set(text, generation);
-            generations.note(generation, Math.max(nowMs, purges.newestMs), first());
+            generations.note(generation, purges.newestMs, first());
           }
           if (pending.length > late) confirm();
         }
