@@ -188,7 +188,8 @@ test('110 readers that stop in many stored answers hold no more than the cache i
     );
   });
   for (const client of clients) client.destroy();
-  assert.ok(grown < 160, `${grown} MiB`);
+  // The cache itself and as much again; without the bound it would be 208 and more.
+  assert.ok(grown < 180, `${grown} MiB`);
   field.origin.answer(tell);
   await field.victim();
 });

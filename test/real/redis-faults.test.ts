@@ -157,7 +157,7 @@ describe('while Redis is away', { skip: missingPeer('redis') }, () => {
       await using inside = await look(redis.port);
       await isUsed(gateway, inside, 'before');
       await fault.begin(all, inside);
-      await traffic(gateway, 'during', 2_000);
+      await traffic(gateway, 'during', 1_200);
       const counters = await gateway.counters();
       const running = counters.get('redis_commands_running') ?? 0;
       assert.ok(running <= 1_000, `${running} commands are under way`);
