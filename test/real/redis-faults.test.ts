@@ -92,12 +92,15 @@ interface Fault {
   begin(stand: Stand, inside: Look): Promise<unknown> | unknown;
   end(stand: Stand, inside: Look): Promise<unknown> | unknown;
   readonly args?: readonly string[];
+  /** The connection is thrown away, since nothing on it is answered. */
+  readonly remakes?: boolean;
 }
 
 const FAULTS: readonly Fault[] = [
   { name: 'refused', begin: ({ proxy }) => proxy.down(), end: ({ proxy }) => proxy.up() },
   {
     name: 'stopped (SIGSTOP)',
+    remakes: true,
     begin: ({ redis }) => redis.kill('SIGSTOP'),
     end: ({ redis }) => redis.kill('SIGCONT'),
   },
@@ -162,6 +165,8 @@ describe('while Redis is away', { skip: missingPeer('redis') }, () => {
       const running = counters.get('redis_commands_running') ?? 0;
       assert.ok(running <= 1_000, `${running} commands are under way`);
       assert.ok((counters.get('redis_not_written') ?? 0) > 0);
+      if (fault.remakes === true)
+        await until(async () => ((await gateway.counters()).get('redis_connections_remade') ?? 0) > 0);
       await fault.end(all, inside);
       t.diagnostic(`used again after ${await isUsed(gateway, inside, 'after')} ms`);
     });

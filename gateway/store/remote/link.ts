@@ -94,7 +94,8 @@ export class Link {
     const { mostCommands, mostBytes } = this.#options;
     const connection = this.#connection;
     if (connection === null) return Promise.resolve(failure('down', this.#problem));
-    if (this.#commands >= mostCommands || (this.#bytes > 0 && this.#bytes + bytes > mostBytes))
+    const isTooMuch = bytes > 0 && this.#bytes > 0 && this.#bytes + bytes > mostBytes;
+    if (this.#commands >= mostCommands || isTooMuch)
       return Promise.resolve(failure('full', `${this.#commands} commands are under way`));
     const running = this.#begin(bytes);
     return new Promise((resolve) => {

@@ -227,13 +227,19 @@ export class Remote {
     const { config, now, newToken, count } = this.#options;
     const keys = keysOf(config.prefix, fillKey);
     const token = newToken();
-    let wake: (word: string) => void = () => {};
-    const hear = (word: string): void => wake(word);
+    /** What was said last, perhaps while nobody was waiting for it. */
+    let said = '';
+    let wake = (): void => {};
+    const hear = (word: string): void => {
+      said = word;
+      wake();
+    };
     let isListening = false;
     const beganMs = now();
     try {
       for (;;) {
         if (!this.isReadable(now()) || !this.#writes.allows(now())) return { kind: 'alone' };
+        said = '';
         const asked = this.#runWriteOn(this.#small, 0, LEASE_ASK_MS, (connection) =>
           connection.send(keys.lease, ['SET', keys.lease, token, 'NX', 'PX', String(LEASE_MS)]),
         );
@@ -260,14 +266,16 @@ export class Remote {
           await this.#ears.listen(keys.channel, hear);
           continue;
         }
-        const heard = new Promise<string>((resolve) => {
-          const timer = setTimeout(resolve, Math.min(leftMs, LOOK_MS), '');
-          wake = (word) => {
-            clearTimeout(timer);
-            resolve(word);
-          };
-        });
-        if ((await heard) === 'released') return { kind: 'alone' };
+        if (said === '') {
+          await new Promise<void>((resolve) => {
+            const timer = setTimeout(resolve, Math.min(leftMs, LOOK_MS));
+            wake = () => {
+              clearTimeout(timer);
+              resolve();
+            };
+          });
+        }
+        if (said === 'released') return { kind: 'alone' };
       }
     } finally {
       if (isListening) {
