@@ -226,6 +226,8 @@ async function prepare(published: Published): Promise<void> {
     const routes = compileRoutes(config.routes);
     const trusted = compileAddressList(config.trustedProxies);
     await pools.load(config.upstreams);
+    // A tenth of a second to load: not while requests are served.
+    if (config.cache.shared !== null) await import('./store/remote/client.ts');
     await edge.prepare(settings);
     prepared = { published, routes, trusted, guards: compileGuards(config.routes), misdirected };
   } catch (error) {

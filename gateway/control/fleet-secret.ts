@@ -6,7 +6,20 @@ import type { SharedConfig } from '../config/config.ts';
 const MOST_MS = 1_000;
 
 /** The fleet's secret of this name, `proposal` if there was none; null = Redis cannot be asked. Never rejects. */
-export async function fleetSecret(config: SharedConfig, name: string, proposal: string): Promise<string | null> {
+export type FleetSecret = (config: SharedConfig, name: string, proposal: string) => Promise<string | null>;
+
+/** Asks once for each: what the fleet has does not change, and a config is applied often. */
+export function createFleetSecret(): FleetSecret {
+  const known = new Map<string, string>();
+  return async (config, name, proposal) => {
+    const place = JSON.stringify([config, name]);
+    const secret = known.get(place) ?? (await askFleet(config, name, proposal));
+    if (secret !== null) known.set(place, secret);
+    return secret;
+  };
+}
+
+async function askFleet(config: SharedConfig, name: string, proposal: string): Promise<string | null> {
   const { connect } = await import('../store/remote/client.ts');
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<null>((resolve) => {

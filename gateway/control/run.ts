@@ -23,7 +23,7 @@ import { type EarlyThreads, startEarly } from './early.ts';
 import { createEjector, type Ejector } from './eject.ts';
 import { explainQuestion } from './explain.ts';
 import { createFleet, type Fleet } from './fleet.ts';
-import { fleetSecret } from './fleet-secret.ts';
+import { createFleetSecret, type FleetSecret } from './fleet-secret.ts';
 import { createManaged, type ManagedUpstream } from './managed.ts';
 import { createOperator, type Operator } from './operate.ts';
 import type { RunOptions } from './options.ts';
@@ -201,6 +201,7 @@ class Gateway {
       changed: () => void this.#rediscover(),
     });
     const addresses = createAddresses();
+    const fleetSecret = createFleetSecret();
     const workers = this.#workers;
     this.#site = createSite({
       addresses,
@@ -218,7 +219,7 @@ class Gateway {
       files,
       discoverer: this.#discoverer,
       fleet: this.#fleet,
-      stickySecret,
+      stickySecret: (config) => stickySecret(config, fleetSecret),
       startManaged: (upstream) => this.#startManaged(upstream),
       log,
       now: Date.now,
@@ -520,7 +521,7 @@ class Gateway {
 }
 
 /** Kept beside the admin token, so that clients stay where they are over a restart. */
-async function stickySecret({ upstreams, tls, cache }: Config): Promise<string> {
+async function stickySecret({ upstreams, tls, cache }: Config, fleetSecret: FleetSecret): Promise<string> {
   const isNeeded = upstreams.some(({ balance }) => balance.policy === 'sticky' && balance.secret === '');
   if (!isNeeded) return '';
   const own = (await keptSecret(join(tls.folder, 'sticky.secret'))).token;

@@ -235,7 +235,8 @@ function summary(key: string, head: StoredHead, bytes: number, nowMs: number): S
     validatesAlways: head.validateAlways,
     etag: head.etag,
     lastModified: head.lastModified,
-    fetchedAt: new Date(head.storedMs).toISOString(),
+    // What came from Redis counts as stored at a purge; it was fetched when it was born, or later.
+    fetchedAt: new Date(Math.max(head.storedMs, head.bornMs)).toISOString(),
     tags: head.tags,
     part: head.part === null ? null : `${head.part.first}-${head.part.first + bytes - 1}/${head.part.total}`,
   };
