@@ -163,7 +163,6 @@ class Member {
     sinceMs: number,
     plainKeys: boolean,
   ): Promise<FleetPurged> {
-    const others = this.#others;
     const problem = { problem: this.#problem };
     const isReached = this.#commands.isUp;
     const id = await new Promise<string | null>((resolve) => {
@@ -177,11 +176,13 @@ class Member {
       if (!isReached) written(null);
     });
     if (id === null) {
-      const gateways = others.map((name) => ({ name, confirmed: false, objects: 0, bytes: 0 }));
+      const gateways = this.#others.map((name) => ({ name, confirmed: false, objects: 0, bytes: 0 }));
       return { gateways, redis: problem.problem === '' ? { problem: 'no answer' } : problem };
     }
+    // Who came since the last heartbeat is asked for, too; who comes later reads the entry before it uses Redis.
+    await this.#beat();
     const [acks, redis] = await Promise.all([
-      this.#acknowledged(id, others),
+      this.#acknowledged(id, this.#others),
       this.#sweep(subjects, soft, generationOf(id), plainKeys),
     ]);
     return { gateways: acks, redis };

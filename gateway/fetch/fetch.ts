@@ -15,7 +15,7 @@ import { conditionalFields, confirmsStored, mergedFields, mergeNotModified } fro
 import { hasRoom, holdsGood, putVariant, type StoredEntry } from '../store/entries.ts';
 import { refreshKey } from '../store/failed-keys.ts';
 import { GONE, UNTOUCHED } from '../store/purges.ts';
-import type { LeadOutcome, Lease } from '../store/remote/remote.ts';
+import type { LeadOutcome, Lease } from '../store/remote/leases.ts';
 import { ERRORS, type ErrorWord } from '../tables/errors.ts';
 import { LIMITS } from '../tables/limits.ts';
 import { FETCH_STATES, type FetchState } from '../tables/states.ts';

@@ -18,6 +18,7 @@ import type { Connection } from './client.ts';
 import { Ears } from './ears.ts';
 import type { Generations } from './generations.ts';
 import { keysOf, type RemoteKeys } from './keys.ts';
+import { type LeadOutcome, type Lease, Leases, PUT_LEASED } from './leases.ts';
 import { Link, type LinkResult } from './link.ts';
 import { SharedRates } from './rates.ts';
 import { decodeValue, ENVELOPE_BYTES, encodeValue, type RemoteValue } from './value.ts';
@@ -35,44 +36,8 @@ const MOST_LARGE_BYTES = 33_554_432;
 /** How long a write is waited for, ms: nobody waits with it. */
 const WRITE_MS = 100;
 const WRITE_LARGE_MS = 1_000;
-/** How long it is waited for who fetches, ms: Redis has answered this request a moment ago. */
-const LEASE_ASK_MS = 250;
-/** A lease ends by itself after this, ms; who holds it renews it three times in it. */
-const LEASE_MS = 3_000;
-/** How often it is looked whether the one who held a lease has lost it, ms. */
-const LOOK_MS = 500;
 /** Clocks that differ by less, ms, are the same clock. */
 const SAME_CLOCK_MS = 250;
-
-/** Puts a value only while the lease is still this one's, and ends the lease with it. */
-const PUT_LEASED = `if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3])
-redis.call('del', KEYS[2])
-return 1`;
-const END_LEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
-const RENEW_LEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`;
-
-/** How a leased fetch ended: its value is in Redis; there will be none; somebody else must fetch. */
-export type LeaseWord = 'stored' | 'released' | 'failed';
-
-/** The right to fetch a key for the fleet. */
-export interface Lease {
-  /** The key that it is for, and what tells it from the lease of anybody else. */
-  readonly key: string;
-  readonly token: string;
-  /** Ends it; once. `written`: it is over in Redis already. */
-  end(word: LeaseWord, written?: boolean): void;
-}
-
-export type LeadOutcome =
-  /** Fetch, and end the lease. */
-  | { readonly kind: 'lead'; readonly lease: Lease }
-  /** The arena has a fresh one now. */
-  | { readonly kind: 'there' }
-  /** Another gateway fetches it, and nobody waits here. */
-  | { readonly kind: 'busy' }
-  /** Fetch without telling anybody. */
-  | { readonly kind: 'alone' };
 
 export interface RemotePut {
   /** Primary key, and that of the response itself. */
@@ -119,6 +84,7 @@ export class Remote {
   readonly #small: Link;
   readonly #large: Link;
   readonly #ears: Ears;
+  readonly #leases: Leases;
   readonly #rates: SharedRates;
   readonly #reads = new Breaker();
   readonly #writes = new Breaker();
@@ -130,6 +96,16 @@ export class Remote {
     this.#small = new Link({ config, rnd, mostCommands: MOST_COMMANDS, mostBytes: MOST_BYTES });
     this.#large = new Link({ config, rnd, mostCommands: MOST_LARGE_COMMANDS, mostBytes: MOST_LARGE_BYTES });
     this.#ears = new Ears(config, rnd);
+    this.#leases = new Leases({
+      prefix: config.prefix,
+      ears: this.#ears,
+      mayAsk: () => this.isReadable(options.now()) && this.#writes.allows(options.now()),
+      send: (key, deadlineMs, args) =>
+        this.#runWriteOn(this.#small, 0, deadlineMs, (connection) => connection.send(key, args)),
+      count: options.count,
+      now: options.now,
+      newToken: options.newToken,
+    });
     this.#rates = new SharedRates(config.prefix, async (key, script, args) => {
       const reply = await this.#runWriteOn(this.#small, 0, config.deadlineMs, (connection) =>
         connection.send(key, ['EVAL', script, '1', key, ...args]),
@@ -216,7 +192,7 @@ export class Remote {
    * Who fetches `fillKey` for the fleet. Waits for another gateway's fetch until `untilMs`, 0 = not at all. `seenMs`: when that
    * was born which is there already and is to be fetched anew; -Infinity = nothing is. Never rejects.
    */
-  async lead(
+  lead(
     shelf: Shelf,
     primary: string,
     fillKey: string,
@@ -224,65 +200,11 @@ export class Remote {
     untilMs: number,
     seenMs: number,
   ): Promise<LeadOutcome> {
-    const { config, now, newToken, count } = this.#options;
-    const keys = keysOf(config.prefix, fillKey);
-    const token = newToken();
-    /** What was said last, perhaps while nobody was waiting for it. */
-    let said = '';
-    let wake = (): void => {};
-    const hear = (word: string): void => {
-      said = word;
-      wake();
+    const look = async (): Promise<boolean> => {
+      const brought = await this.bring(shelf, primary, fields, true);
+      return typeof brought === 'object' && brought.isFresh && brought.bornMs > seenMs;
     };
-    let isListening = false;
-    const beganMs = now();
-    try {
-      for (;;) {
-        if (!this.isReadable(now()) || !this.#writes.allows(now())) return { kind: 'alone' };
-        said = '';
-        const asked = this.#runWriteOn(this.#small, 0, LEASE_ASK_MS, (connection) =>
-          connection.send(keys.lease, ['SET', keys.lease, token, 'NX', 'PX', String(LEASE_MS)]),
-        );
-        // Behind it on the same connection: whoever had the lease before has written by now.
-        const brought = await this.bring(shelf, primary, fields, true);
-        const taken = await asked;
-        const isOurs = taken.ok && taken.value !== null;
-        if (typeof brought === 'object' && brought.isFresh && brought.bornMs > seenMs) {
-          if (isOurs) this.#lease(fillKey, keys, token).end('failed');
-          return { kind: 'there' };
-        }
-        if (isOurs) {
-          count('leases_taken', 1);
-          return { kind: 'lead', lease: this.#lease(fillKey, keys, token) };
-        }
-        if (!taken.ok) return { kind: 'alone' };
-        if (untilMs === 0) return { kind: 'busy' };
-        const leftMs = untilMs - now();
-        if (leftMs <= 0) return { kind: 'alone' };
-        if (!isListening) {
-          isListening = true;
-          count('lease_waits', 1);
-          // Listening first and looking once more: what ended meanwhile is not missed.
-          await this.#ears.listen(keys.channel, hear);
-          continue;
-        }
-        if (said === '') {
-          await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, Math.min(leftMs, LOOK_MS));
-            wake = () => {
-              clearTimeout(timer);
-              resolve();
-            };
-          });
-        }
-        if (said === 'released') return { kind: 'alone' };
-      }
-    } finally {
-      if (isListening) {
-        this.#ears.leave(keys.channel, hear);
-        count('lease_wait_ms', Math.max(0, now() - beganMs));
-      }
-    }
+    return this.#leases.lead(fillKey, untilMs, look);
   }
 
   /** One request of `who` under a limit of the fleet; null = Redis does not say, count here. Never rejects. */
@@ -298,29 +220,6 @@ export class Remote {
     this.#small.close();
     this.#large.close();
     this.#ears.close();
-  }
-
-  #lease(key: string, keys: RemoteKeys, token: string): Lease {
-    let isOver = false;
-    const renewal = setInterval(() => {
-      void this.#runWrite(0, (connection) =>
-        connection.send(keys.lease, ['EVAL', RENEW_LEASE, '1', keys.lease, token, String(LEASE_MS)]),
-      );
-    }, LEASE_MS / 3);
-    renewal.unref();
-    return {
-      key,
-      token,
-      end: (word, written = false) => {
-        if (isOver) return;
-        isOver = true;
-        clearInterval(renewal);
-        void this.#small.run(0, WRITE_MS, async (connection) => {
-          if (!written) await connection.send(keys.lease, ['EVAL', END_LEASE, '1', keys.lease, token]);
-          await connection.send(null, ['PUBLISH', keys.channel, word]);
-        });
-      },
-    };
   }
 
   /** One key into the arena; those who ask for it at the same time share the answer. */
