@@ -272,7 +272,9 @@ class Member {
         // Read already, whatever became of the answer.
         const read = this.#lastOwn.number === number ? this.#lastOwn.id : null;
         if (!reply.ok && read === null) {
-          // It may have been written all the same: then it is there twice, which purges nothing that is not purged anyway.
+          // It may have been written all the same: then it is there twice, which purges nothing that is not purged anyway. Since
+          // when it holds is counted where it waits again.
+          this.#own.delete(number);
           this.#pending.unshift(...batch);
           this.#problem = reply.detail;
           this.#retrySoon();
@@ -396,8 +398,9 @@ class Member {
     }
     const oldest = generationOf(first.id);
     if (this.#last === '') generations.join(oldest, purges.newestMs, this.#firstPendingMs());
-    else if (oldest > generationOf(this.#last)) {
-      // Missed entries are gone, or the whole log is: nobody knows what they purged.
+    else if (oldest > generationOf(this.#last) || (await this.#newest()) < generationOf(this.#last)) {
+      // Missed entries are gone, or the log or its end is (a replica that took over too early): nobody knows what they purged, and
+      // what comes now may have smaller numbers.
       log.warn('redis: purges were missed and are not in its log any more; the memory is purged', { event: 'fleet' });
       purges.purge({ kind: 'all', host: '' }, false, now());
       generations.join(oldest, purges.newestMs, this.#firstPendingMs());
@@ -408,6 +411,14 @@ class Member {
       for (const { id, text } of entries) this.#apply(id, text);
       if (entries.length < READ_COUNT) return;
     }
+  }
+
+  async #newest(): Promise<number> {
+    const key = this.#logKey;
+    const [last] = entriesOf(
+      await this.#must((connection) => connection.send(key, ['XREVRANGE', key, '+', '-', 'COUNT', '1'])),
+    );
+    return last === undefined ? 0 : generationOf(last.id);
   }
 
   async #range(from: string, count: number): Promise<readonly { id: string; text: string }[]> {

@@ -2,7 +2,6 @@
 // channels they wait on, and to no others. Redis forgets whom it could not reach, so waiting is always bounded.
 
 import type { SharedConfig } from '../../config/config.ts';
-import type { Connection } from './client.ts';
 import { Link } from './link.ts';
 
 interface Heard {
@@ -19,7 +18,6 @@ export class Ears {
   readonly #rnd: () => number;
   readonly #channels = new Map<string, Heard>();
   #link: Link | null = null;
-  #connection: Connection | null = null;
 
   constructor(config: SharedConfig, rnd: () => number) {
     this.#config = config;
@@ -33,8 +31,9 @@ export class Ears {
       mostCommands: 1_000,
       mostBytes: Number.POSITIVE_INFINITY,
       rnd: this.#rnd,
-      blocking: true,
-      onState: (connection) => this.#changed(connection),
+      onState: (connection) => {
+        if (connection !== null) this.#subscribeAll();
+      },
     });
     const heard = this.#channels.get(channel);
     if (heard !== undefined) {
@@ -69,9 +68,7 @@ export class Ears {
     return this.#link?.run(0, SUBSCRIBE_MS, (connection) => connection.subscribe(channel, hear)) ?? Promise.resolve();
   }
 
-  #changed(connection: Connection | null): void {
-    this.#connection = connection;
-    if (this.#connection === null) return;
+  #subscribeAll(): void {
     for (const [channel, heard] of this.#channels) heard.ready = this.#subscribe(channel);
   }
 }

@@ -100,6 +100,7 @@ async function rightsOf(connection: Connection, config: SharedConfig): Promise<r
     ['PUBLISH', () => connection.send(null, ['PUBLISH', `${config.prefix}f:${digest}`, 'doctor'])],
     ['XADD', () => connection.send(`${key}:log`, ['XADD', `${key}:log`, '*', 'e', 'doctor'])],
     ['XRANGE', () => connection.send(`${key}:log`, ['XRANGE', `${key}:log`, '-', '+', 'COUNT', '1'])],
+    ['XREVRANGE', () => connection.send(`${key}:log`, ['XREVRANGE', `${key}:log`, '+', '-', 'COUNT', '1'])],
     ['XREAD', () => connection.send(`${key}:log`, ['XREAD', 'COUNT', '1', 'STREAMS', `${key}:log`, '0'])],
     ['ZADD', () => connection.send(`${key}:set`, ['ZADD', `${key}:set`, '1', 'doctor'])],
     ['ZRANGEBYSCORE', () => connection.send(`${key}:set`, ['ZRANGEBYSCORE', `${key}:set`, '0', '2'])],

@@ -69,7 +69,8 @@ export class Generations {
   /** When a value of this generation counts as stored, ms by this gateway's clock; null = it must not be used. */
   storedMs(generation: number): number | null {
     const values = this.#values;
-    if (generation < (values[FLOOR] as number)) return null;
+    // Of a gateway that is a moment ahead of us, or of a log that began anew with smaller numbers: nobody here can judge it.
+    if (generation < (values[FLOOR] as number) || generation > (values[APPLIED] as number)) return null;
     let momentMs = values[JOINED] as number;
     const count = Atomics.load(this.#words, COUNT_WORD);
     // The newest moment whose generation is not newer: from the end, since most values are young.
